@@ -12,3 +12,7 @@ export {
   type ResolveOptions,
   resolveNatsServer,
 } from './resolve.js';
+export type { ServerPorts } from './server-config.js';
+export type { NatsServerControl, RestartOptions } from './server-process.js';
+export { type NatsServerHandle, startNatsCluster, startNatsServer } from './start.js';
+export type { NatsClusterOptions, NatsServerOptions } from './start-options.js';

@@ -42,7 +42,10 @@ export function nodeHost(): ResolverHost {
     list: (path) => readdir(path).catch(() => []),
     makeTempDir: async (parent, prefix) => {
       await mkdir(parent, { recursive: true });
-      return mkdtemp(join(parent, prefix));
+      const path = await mkdtemp(join(parent, prefix));
+      // Readable by others: apt gives up root for its downloads, and a cache may be shared. Nothing in it is secret.
+      await chmod(path, 0o755);
+      return path;
     },
     makeDir: async (path) => {
       await mkdir(path, { recursive: true });

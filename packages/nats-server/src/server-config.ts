@@ -1,0 +1,68 @@
+/**
+ * The configuration file of one server.
+ *
+ * Pure text: does not choose ports, folders or names.
+ */
+
+import { LOOPBACK } from './loopback-ports.js';
+
+export interface ServerPorts {
+  readonly client: number;
+  readonly monitor: number;
+  readonly cluster: number;
+}
+
+export interface ServerPlan {
+  readonly name: string;
+  readonly ports: ServerPorts;
+  readonly storeDir: string;
+}
+
+export interface ConfigSettings {
+  readonly syncInterval: string | undefined;
+  readonly extraConfig: string | undefined;
+}
+
+export interface ClusterPlan {
+  readonly name: string;
+  /** Shared by the servers of one cluster, so that a server of another one that got hold of a port cannot join. */
+  readonly secret: string;
+  readonly servers: readonly ServerPlan[];
+}
+
+const ROUTE_USER = 'muster';
+
+/** `cluster` undefined: a single server, without a route port. */
+export function serverConfig(plan: ServerPlan, cluster: ClusterPlan | undefined, settings: ConfigSettings): string {
+  const jetstream = [`  store_dir: ${quote(plan.storeDir)}`];
+  if (settings.syncInterval !== undefined) jetstream.push(`  sync_interval: ${quote(settings.syncInterval)}`);
+  const lines = [
+    `server_name: ${quote(plan.name)}`,
+    `listen: ${quote(`${LOOPBACK}:${plan.ports.client}`)}`,
+    `http: ${quote(`${LOOPBACK}:${plan.ports.monitor}`)}`,
+    'jetstream {',
+    ...jetstream,
+    '}',
+  ];
+  if (cluster !== undefined) {
+    const route = (other: ServerPlan) =>
+      `    ${quote(`nats-route://${ROUTE_USER}:${cluster.secret}@${LOOPBACK}:${other.ports.cluster}`)}`;
+    lines.push(
+      'cluster {',
+      `  name: ${quote(cluster.name)}`,
+      `  listen: ${quote(`${LOOPBACK}:${plan.ports.cluster}`)}`,
+      '  no_advertise: true',
+      `  authorization { user: ${quote(ROUTE_USER)}, password: ${quote(cluster.secret)} }`,
+      '  routes: [',
+      ...cluster.servers.filter((other) => other.name !== plan.name).map(route),
+      '  ]',
+      '}',
+    );
+  }
+  if (settings.extraConfig !== undefined) lines.push(settings.extraConfig);
+  return `${lines.join('\n')}\n`;
+}
+
+function quote(text: string): string {
+  return JSON.stringify(text);
+}
