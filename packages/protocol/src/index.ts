@@ -1,1 +1,12 @@
-export {};
+export * from './apis.js';
+export * from './codec.js';
+export * from './consumer-protocol.js';
+export * from './envelope.js';
+export * from './errors.js';
+export * from './ids.js';
+export * from './key-hash.js';
+export * from './limits.js';
+export * from './notices.js';
+export * from './partition-hash.js';
+export * from './subjects.js';
+export * from './utf8.js';

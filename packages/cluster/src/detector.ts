@@ -1,0 +1,176 @@
+/**
+ * Finds out who has died: silence and hints start probes, probes and expired leases lead to a mark, and only the mark, a
+ * conditional write, is a death (O4). It claims nothing.
+ *
+ * D1: the mark is conditional on the revision seen before the first missed heartbeat, so that a renewal since then refutes it.
+ * D2: a node is probed by one loop at a time. D3: hints are rate-limited and only trigger probes (C5). D4: without proof of our
+ * own lease we count nobody's as expired (O3).
+ */
+
+import type { Incarnation, MonotonicMs, NodeId, Subjects } from '@muster/protocol';
+import { encodeLease, leaseKey } from './lease-entry.js';
+import type { Bus, Clock, LeaseStore } from './ports.js';
+import type { ClusterSettings } from './settings.js';
+import type { View, ViewNode } from './view.js';
+
+const nothing = new Uint8Array();
+
+/** Where a probe of one incarnation goes (O1: a restarted node does not answer for the old one). */
+export function probeSubject(subjects: Subjects, node: NodeId, incarnation: Incarnation): string {
+  return subjects.node(node, `${incarnation}.probe`);
+}
+
+type Watched = {
+  readonly incarnation: Incarnation;
+  heardAt: MonotonicMs;
+  /** Revision of the lease when the node was last known to be on time (D1). */
+  revisionInTime: number;
+  probing: boolean;
+  hintedAt: MonotonicMs | undefined;
+};
+
+export class DeathDetector {
+  readonly #watched = new Map<NodeId, Watched>();
+  readonly #self: NodeId;
+  readonly #view: View;
+  readonly #bus: Bus;
+  readonly #store: LeaseStore;
+  readonly #clock: Clock;
+  readonly #subjects: Subjects;
+  readonly #settings: ClusterSettings;
+  readonly #report: (event: {
+    readonly node: NodeId;
+    readonly kind: 'suspected' | 'marked' | 'lives';
+    why: string;
+  }) => void;
+
+  constructor(options: {
+    readonly self: NodeId;
+    readonly view: View;
+    readonly bus: Bus;
+    readonly store: LeaseStore;
+    readonly clock: Clock;
+    readonly subjects: Subjects;
+    readonly settings: ClusterSettings;
+    readonly report: (event: {
+      readonly node: NodeId;
+      readonly kind: 'suspected' | 'marked' | 'lives';
+      why: string;
+    }) => void;
+  }) {
+    this.#self = options.self;
+    this.#view = options.view;
+    this.#bus = options.bus;
+    this.#store = options.store;
+    this.#clock = options.clock;
+    this.#subjects = options.subjects;
+    this.#settings = options.settings;
+    this.#report = options.report;
+  }
+
+  /** A heartbeat of a node has come. */
+  heard(node: NodeId, incarnation: Incarnation): void {
+    const watched = this.#watch(node, incarnation);
+    watched.heardAt = this.#clock.now();
+  }
+
+  /** A client did not reach the node (C5). */
+  hint(node: NodeId): void {
+    const known = this.#view.get(node);
+    if (known === undefined || !this.#isSuspectable(known)) return;
+    const watched = this.#watch(known.node, known.incarnation);
+    const now = this.#clock.now();
+    const { silenceMs } = this.#settings;
+    if (watched.hintedAt !== undefined && now - watched.hintedAt < silenceMs) return;
+    watched.hintedAt = now;
+    this.#suspect(known, watched, 'a client got no answer');
+  }
+
+  /**
+   * Looks at every node once.
+   * @param isOwnLeaseProven whether our own renewals succeed (D4)
+   */
+  tick(isOwnLeaseProven: boolean): void {
+    const now = this.#clock.now();
+    const { silenceMs, heartbeatIntervalMs, observerWaitMs } = this.#settings;
+    for (const known of this.#view.all()) {
+      if (!this.#isSuspectable(known)) continue;
+      const watched = this.#watch(known.node, known.incarnation);
+      const silentMs = now - watched.heardAt;
+      if (silentMs <= heartbeatIntervalMs) watched.revisionInTime = known.revision;
+      if (silentMs > silenceMs) this.#suspect(known, watched, `silent for ${Math.round(silentMs)} ms`);
+      if (isOwnLeaseProven && now - known.changedAt > observerWaitMs) {
+        void this.#mark(known, known.revision, `its lease has not been renewed for ${observerWaitMs} ms`);
+      }
+    }
+  }
+
+  #isSuspectable(known: ViewNode): boolean {
+    return known.node !== this.#self && this.#view.isLive(known.node, known.incarnation);
+  }
+
+  #watch(node: NodeId, incarnation: Incarnation): Watched {
+    const existing = this.#watched.get(node);
+    if (existing?.incarnation === incarnation) return existing;
+    const revisionInTime = this.#view.get(node)?.revision ?? 0;
+    const heardAt = this.#clock.now();
+    const watched = { incarnation, heardAt, revisionInTime, probing: false, hintedAt: undefined };
+    this.#watched.set(node, watched);
+    return watched;
+  }
+
+  #suspect(known: ViewNode, watched: Watched, why: string): void {
+    if (watched.probing || !this.#bus.connected) return;
+    watched.probing = true;
+    this.#report({ node: known.node, kind: 'suspected', why });
+    void this.#probe(known, watched).finally(() => {
+      watched.probing = false;
+    });
+  }
+
+  async #probe(known: ViewNode, watched: Watched): Promise<void> {
+    const { probeTimeoutMs, probesBeforeMark, probeSpacingMs } = this.#settings;
+    const subject = probeSubject(this.#subjects, known.node, known.incarnation);
+    for (let refusals = 0; refusals < probesBeforeMark; ) {
+      const outcome = await this.#bus.request(subject, nothing, probeTimeoutMs);
+      switch (outcome.kind) {
+        case 'reply':
+          watched.heardAt = this.#clock.now();
+          return this.#report({ node: known.node, kind: 'lives', why: 'it answered a probe' });
+        case 'timeout':
+        case 'disconnected':
+          // O10: no proof of anything. The next tick probes again; a lost host is found by its lease.
+          return;
+        case 'no-responders':
+          refusals += 1;
+          if (refusals < probesBeforeMark) await this.#pause(probeSpacingMs);
+      }
+    }
+    await this.#mark(known, watched.revisionInTime, 'no responders at its probe subject');
+  }
+
+  async #mark(known: ViewNode, revision: number, why: string): Promise<void> {
+    const { node, incarnation } = known;
+    const markedBy = `${this.#self}: ${why}`;
+    const value = encodeLease({ node, incarnation, state: 'dead', renewal: 0, markedBy });
+    const outcome = await this.#store.write(leaseKey(node), value, revision);
+    const watched = this.#watch(node, incarnation);
+    switch (outcome.kind) {
+      case 'written':
+        this.#view.observe({ key: leaseKey(node), value, revision: outcome.revision }, this.#clock.now());
+        return this.#report({ node, kind: 'marked', why });
+      case 'refused':
+        // It has renewed since, so it lives, or another node was faster. A new silence must pass before the next try.
+        watched.heardAt = this.#clock.now();
+        return this.#report({ node, kind: 'lives', why: 'its lease has changed since' });
+      case 'unknown':
+        return;
+    }
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#clock.after(ms, resolve);
+    });
+  }
+}

@@ -1,0 +1,137 @@
+/**
+ * The node's own lease: one key, renewed by conditional writes. Its acknowledgements are the proof that this incarnation may
+ * serve (O3); a refusal means that somebody has marked it dead.
+ *
+ * N1: proof counts from the moment a write was sent. N2: a refused write ends the incarnation, unless what stands there is our
+ * own write whose acknowledgement was lost. N3: one write at a time.
+ */
+
+import type { Incarnation, MonotonicMs, NodeId } from '@muster/protocol';
+import type { LeaseState } from './lease-entry.js';
+import { decodeLease, encodeLease, leaseKey } from './lease-entry.js';
+import type { Clock, LeaseStore } from './ports.js';
+
+export type LeaseListener = {
+  /** A renewal was acknowledged. */
+  renewed(): void;
+  /** A renewal failed or its outcome is unknown: counts of other leases start anew (V2). */
+  failed(cause: string): void;
+  /** Somebody else wrote the key: this incarnation is over. */
+  lost(detail: string): void;
+};
+
+/** Another process already runs under this node id. */
+export class NodeIdInUse extends Error {
+  override readonly name = 'NodeIdInUse';
+}
+
+export class NodeLease {
+  readonly node: NodeId;
+  readonly incarnation: Incarnation;
+  readonly #store: LeaseStore;
+  readonly #clock: Clock;
+  readonly #listener: LeaseListener;
+  #state: LeaseState = 'alive';
+  #revision = 0;
+  #renewal = 0;
+  #proofSentAt: MonotonicMs | undefined;
+  #writing: Promise<void> | undefined;
+  #isOver = false;
+
+  constructor(options: {
+    readonly node: NodeId;
+    readonly incarnation: Incarnation;
+    readonly store: LeaseStore;
+    readonly clock: Clock;
+    readonly listener: LeaseListener;
+  }) {
+    this.node = options.node;
+    this.incarnation = options.incarnation;
+    this.#store = options.store;
+    this.#clock = options.clock;
+    this.#listener = options.listener;
+  }
+
+  /** Send time of the youngest acknowledged write (N1). */
+  get proofSentAt(): MonotonicMs | undefined {
+    return this.#proofSentAt;
+  }
+
+  /**
+   * Takes the node's key over from an earlier incarnation, or creates it.
+   * @param isAnswering whether the incarnation that holds the key still answers probes
+   * @throws NodeIdInUse where it does, or where another process was faster
+   * @throws LeaseStoreUnavailable
+   */
+  async acquire(isAnswering: (incarnation: Incarnation) => Promise<boolean>): Promise<void> {
+    const existing = await this.#store.read(leaseKey(this.node));
+    const holder = existing?.value === undefined ? undefined : decodeLease(existing.value);
+    const mayLive = holder?.state === 'alive' || holder?.state === 'draining';
+    if (holder !== undefined && mayLive && (await isAnswering(holder.incarnation))) {
+      throw new NodeIdInUse(`node id ${this.node} is in use by a running process: give this node another --id`);
+    }
+    this.#revision = existing?.revision ?? 0;
+    await this.#write();
+    if (this.#isOver || this.#proofSentAt === undefined) {
+      throw new NodeIdInUse(
+        `node id ${this.node} could not be taken: another process wrote its lease at the same time`,
+      );
+    }
+  }
+
+  /** Renews once; called by the node each interval. Does nothing while a write is on its way, or when all is over. */
+  renew(): void {
+    if (this.#isOver || this.#writing !== undefined) return;
+    this.#writing = this.#write().finally(() => {
+      this.#writing = undefined;
+    });
+  }
+
+  /** Publishes another state: `draining`, at last `left`. Settles when it has been tried. */
+  async change(state: 'draining' | 'left'): Promise<void> {
+    await this.#writing;
+    if (this.#isOver) return;
+    this.#state = state;
+    this.renew();
+    await this.#writing;
+    if (state === 'left') this.#isOver = true;
+  }
+
+  async #write(): Promise<void> {
+    const sentAt = this.#clock.now();
+    this.#renewal += 1;
+    const { node, incarnation } = this;
+    const value = encodeLease({ node, incarnation, state: this.#state, renewal: this.#renewal, markedBy: '' });
+    const outcome = await this.#store.write(leaseKey(node), value, this.#revision);
+    switch (outcome.kind) {
+      case 'written':
+        this.#revision = outcome.revision;
+        this.#proofSentAt = sentAt;
+        this.#listener.renewed();
+        return;
+      case 'refused':
+        // O3: from here on only acknowledged appends prove anything.
+        this.#proofSentAt = undefined;
+        return this.#afterRefusal();
+      case 'unknown':
+        return this.#listener.failed(outcome.cause);
+    }
+  }
+
+  async #afterRefusal(): Promise<void> {
+    try {
+      const entry = await this.#store.read(leaseKey(this.node));
+      const value = entry?.value === undefined ? undefined : decodeLease(entry.value);
+      if (entry !== undefined && value?.incarnation === this.incarnation && value.state !== 'dead') {
+        // N2: our own earlier write. The next renewal, conditional on it, brings the proof; a read is none.
+        this.#revision = entry.revision;
+        return this.#listener.failed('an earlier renewal had landed without its acknowledgement');
+      }
+      this.#isOver = true;
+      const by = value?.markedBy || `incarnation ${value?.incarnation ?? 'unknown'}`;
+      this.#listener.lost(`the lease was taken by ${by}`);
+    } catch (cause) {
+      this.#listener.failed(`refused, and the key could not be read: ${String(cause)}`);
+    }
+  }
+}
