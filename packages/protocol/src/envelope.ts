@@ -6,6 +6,8 @@
  */
 
 import { z } from 'zod';
+import type { ApiName, RequestOf } from './apis.js';
+import { groupApis } from './apis.js';
 import type { Decoded } from './codec.js';
 import { decode, encode } from './codec.js';
 import type { ErrorName } from './errors.js';
@@ -49,9 +51,15 @@ export type Refusal = {
 /** A request that was understood. */
 export type ParsedRequest<Body> = { readonly kind: 'request'; readonly head: RequestHead; readonly body: Body };
 
-type VersionRange = { readonly min: number; readonly max: number };
-type RequestApi<Body> = { readonly versions: VersionRange; readonly request: z.ZodType<Body> };
-type ReplyApi<Body> = { readonly reply: z.ZodType<Body> };
+/** Inclusive range of versions that an API speaks. */
+export type VersionRange = { readonly min: number; readonly max: number };
+/** What reading a request needs of an API. */
+export type RequestApi<Body> = { readonly versions: VersionRange; readonly request: z.ZodType<Body> };
+/** What reading a reply needs of an API. */
+export type ReplyApi<Body> = { readonly reply: z.ZodType<Body> };
+
+/** The APIs about one group, each with the body that its requests have. */
+export const groupRequestApis: { readonly [Api in ApiName]: RequestApi<RequestOf[Api]> } = groupApis;
 
 /**
  * Reads a request of a known API.
