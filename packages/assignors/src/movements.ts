@@ -23,8 +23,7 @@ export class Movements {
    * `target` to `owner`, if there is one. Either way it belongs to `owner` (V1).
    *
    * differs from kafka: Kafka looks for a movement back to the owner *before the run*, whose partition may belong to a
-   * third member; that move does not help the balance and has looped for ever
-   * (https://github.com/confluentinc/librdkafka/issues/4783).
+   * third member. Such a move need not help the balance, and the proof that the loop ends (D3) would not hold.
    */
   insteadOf(partition: number, owner: number, target: number): number {
     const opposite = this.#moved.get(this.#key(partition, target, owner));
