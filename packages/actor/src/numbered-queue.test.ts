@@ -1,0 +1,32 @@
+import { expect, test } from 'vitest';
+import { NumberedQueue } from './numbered-queue.js';
+
+test('a queue that was never used owns no array', () => {
+  expect(new NumberedQueue<string>().capacity).toBe(0);
+});
+
+test('arrays that grew are given back when the queue is empty, the first small ones are kept', () => {
+  const queue = new NumberedQueue<number>();
+  queue.push(0, 0);
+  const small = queue.capacity;
+  expect(small).toBeLessThanOrEqual(4);
+  queue.shift();
+  expect(queue.capacity).toBe(small);
+  for (let i = 0; i < 100; i += 1) queue.push(i, i);
+  expect(queue.capacity).toBe(128);
+  for (let i = 0; i < 100; i += 1) expect(queue.shift()).toBe(i);
+  expect(queue.capacity).toBe(0);
+});
+
+test('drain hands out the items oldest first, also when the ring has wrapped, and frees it', () => {
+  const queue = new NumberedQueue<string>();
+  for (const item of ['a', 'b', 'c', 'd']) queue.push(item, 1);
+  queue.shift();
+  queue.shift();
+  queue.push('e', 5);
+  expect(queue.oldestNumber).toBe(1);
+  expect(queue.drain()).toEqual(['c', 'd', 'e']);
+  expect(queue.capacity).toBe(0);
+  expect(queue.oldestNumber).toBeUndefined();
+  expect(queue.drain()).toEqual([]);
+});
