@@ -1,0 +1,42 @@
+import { describe, expect, it } from 'vitest';
+import { type ClusterPlan, type ServerPlan, serverConfig } from './server-config.js';
+
+const plan = (index: number): ServerPlan => ({
+  name: `c-${index}`,
+  ports: { client: 20_000 + index, monitor: 20_010 + index, cluster: 20_020 + index },
+  storeDir: `/tmp/with "quotes"/${index}`,
+});
+const servers: readonly ServerPlan[] = [plan(1), plan(2), plan(3)];
+const cluster: ClusterPlan = { name: 'c', secret: 's3cret', servers };
+const plain = { syncInterval: undefined, extraConfig: undefined };
+
+describe('the configuration file', () => {
+  it('of a single server has no cluster and listens on loopback only', () => {
+    expect(serverConfig(plan(1), undefined, plain)).toBe(
+      [
+        'server_name: "c-1"',
+        'listen: "127.0.0.1:20001"',
+        'http: "127.0.0.1:20011"',
+        'jetstream {',
+        '  store_dir: "/tmp/with \\"quotes\\"/1"',
+        '}',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  it('of a cluster member has routes to all others and not to itself', () => {
+    const text = serverConfig(plan(2), cluster, plain);
+    expect(text.match(/nats-route:\S+/g)).toEqual([
+      'nats-route://muster:s3cret@127.0.0.1:20021"',
+      'nats-route://muster:s3cret@127.0.0.1:20023"',
+    ]);
+    expect(text).toContain('listen: "127.0.0.1:20022"');
+  });
+
+  it('carries the sync interval and ends with the text of the caller', () => {
+    const text = serverConfig(plan(1), cluster, { syncInterval: 'always', extraConfig: 'max_payload: 2MB' });
+    expect(text).toContain('  sync_interval: "always"\n');
+    expect(text.endsWith('\nmax_payload: 2MB\n')).toBe(true);
+  });
+});
