@@ -1,0 +1,149 @@
+/**
+ * A checkpoint: the durable state of the partition's groups, written again so that everything older can be purged.
+ *
+ * Lazy: a group's state is asked for when its frame is built, one bounded frame at a time, live frames in between.
+ *
+ * C1 (K1) A group is asked for only while no frame is in flight and every durable record has been reported. So its state is
+ *    exactly what the log says, and stands in the log before any record of the group that still waits.
+ * C2 While a group's state is only partly written, its live records wait: an older state never follows a newer record.
+ * C3 (K2) Only the end marker makes the checkpoint count. `coversFrom` is the sequence after the last frame before the
+ *    checkpoint, or the first part of a live record that was only partly written then, so that a purge keeps whole sets (L5).
+ * C4 (K3) The purge comes after the end marker is durable, below `coversFrom`; the end marker itself stays, so the subject
+ *    never gets empty. When it runs late, or never, the end marker still tells a loader what to forget.
+ */
+
+import type { GroupId } from '@muster/protocol';
+import type { LogAccess } from './append.js';
+import { Backoff } from './backoff.js';
+import { ENTRY_OVERHEAD_BYTES, type FrameEntry, type Piece } from './frame.js';
+import type { LogLimits } from './limits.js';
+import { type LogRecord, packRecord, pieceBytes } from './record.js';
+import { LogStoreUnavailable } from './store.js';
+
+/**
+ * Where a checkpoint gets the durable state from: every group that has any, once; in an order of the source's choice. It is
+ * iterated lazily; what it yields must be the state as of the last `durable` call (K1).
+ */
+export type CheckpointSource = Iterable<{ readonly group: GroupId; readonly records: readonly LogRecord[] }>;
+
+export class Checkpoint {
+  readonly coversFrom: number;
+  readonly #groups: Iterator<{ readonly group: GroupId; readonly records: readonly LogRecord[] }>;
+  readonly #partBytesMax: number;
+  readonly #newSet: () => string;
+  #group: GroupId | undefined;
+  #pieces: Piece[] = [];
+  #at = 0;
+  #bytes = 0;
+
+  constructor(source: CheckpointSource, coversFrom: number, partBytesMax: number, newSet: () => string) {
+    this.#groups = source[Symbol.iterator]();
+    this.coversFrom = coversFrom;
+    this.#partBytesMax = partBytesMax;
+    this.#newSet = newSet;
+  }
+
+  /** The group whose state is only partly written: its live records wait (C2). */
+  get held(): GroupId | undefined {
+    return this.#at < this.#pieces.length ? this.#group : undefined;
+  }
+
+  /** Bytes of the frames written so far. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Counts a frame of the checkpoint that became durable. */
+  written(bytes: number): void {
+    this.#bytes += bytes;
+  }
+
+  /** Takes what the next frame of the checkpoint carries; nothing = everything is written, the end marker is due. */
+  fill(room: number): FrameEntry[] {
+    const entries: FrameEntry[] = [];
+    let left = room;
+    while (this.#group !== undefined || this.#nextGroup()) {
+      const { pieces, bytes } = this.#take(left - ENTRY_OVERHEAD_BYTES);
+      if (pieces.length > 0 && this.#group !== undefined) entries.push({ group: this.#group, pieces });
+      left -= bytes + ENTRY_OVERHEAD_BYTES;
+      if (this.#at < this.#pieces.length) break;
+      this.#group = undefined;
+    }
+    return entries;
+  }
+
+  #nextGroup(): boolean {
+    const next = this.#groups.next();
+    if (next.done === true) return false;
+    this.#group = next.value.group;
+    this.#pieces = next.value.records.flatMap((record) => packRecord(record, this.#partBytesMax, this.#newSet));
+    this.#at = 0;
+    return true;
+  }
+
+  #take(room: number): { pieces: Piece[]; bytes: number } {
+    const from = this.#at;
+    let bytes = 0;
+    for (; this.#at < this.#pieces.length; this.#at += 1) {
+      const piece = this.#pieces[this.#at];
+      if (piece === undefined || bytes + pieceBytes(piece) > room) break;
+      bytes += pieceBytes(piece);
+    }
+    return { pieces: this.#pieces.slice(from, this.#at), bytes };
+  }
+}
+
+/**
+ * When a checkpoint is worth its bytes.
+ *
+ * Live frames earn credit, checkpoint frames spend it. A checkpoint is due when the credit has reached both 8 MiB (K3: a purge
+ * holds up the whole stream for a moment) and the size of the last checkpoint. So at the moment when one is due, all
+ * checkpoints before it together have cost at most what the live frames brought: write amplification at most 2. One
+ * checkpoint overdraws by at most what the live state grew since the last; the next waits until that is earned back. The log
+ * holds at most about three times the live state, which bounds the load.
+ */
+export class CheckpointMeter {
+  readonly #leastBytes: number;
+  #creditBytes: number;
+  #lastBytes: number;
+
+  /**
+   * @param loadedBytes size of the log as it was loaded
+   * @param lastBytes size of the newest checkpoint in it, 0 where there is none
+   */
+  constructor(limits: LogLimits, loadedBytes: number, lastBytes: number) {
+    this.#leastBytes = limits.checkpointBytesMin;
+    this.#creditBytes = loadedBytes - lastBytes;
+    this.#lastBytes = lastBytes;
+  }
+
+  /** Counts a live frame that became durable. */
+  earn(bytes: number): void {
+    this.#creditBytes += bytes;
+  }
+
+  /** Counts a checkpoint that became durable. */
+  spend(bytes: number): void {
+    this.#creditBytes -= bytes;
+    this.#lastBytes = bytes;
+  }
+
+  get due(): boolean {
+    return this.#creditBytes >= Math.max(this.#leastBytes, this.#lastBytes);
+  }
+}
+
+/** Purges below `seq` (C4). What fails for good is left to the purge of the next checkpoint. */
+export async function purgeBelow(access: LogAccess, seq: number): Promise<'purged' | 'left'> {
+  const backoff = new Backoff(access.clock, access.limits, access.newNonce);
+  for (let tries = 1; tries <= access.limits.purgeTriesMax; tries += 1) {
+    try {
+      await access.store.purgeBelow(access.partition, seq);
+      return 'purged';
+    } catch (error) {
+      if (!(error instanceof LogStoreUnavailable)) throw error;
+      await backoff.wait();
+    }
+  }
+  return 'left';
+}
