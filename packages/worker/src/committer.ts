@@ -1,0 +1,174 @@
+/**
+ * Commits what the lanes have marked: when the policy says so, one request in flight, numbered.
+ *
+ * Q1 (C3) one commit of this member in flight; each carries a number greater than all before it.
+ * Q2 an offset is always that of the next message to handle, of lanes that are still owned.
+ * Q3 a commit during a round waits for the end of the round; what is lost meanwhile is refused, and says so.
+ */
+
+import type { CommitReply, GroupId } from '@muster/protocol';
+import { errorName } from '@muster/protocol';
+import type { Cancel, Environment } from './clock.js';
+import type { CoordinatorClient } from './coordinator-client.js';
+import { MusterError } from './errors.js';
+import type { Lane } from './lane.js';
+import type { Logger } from './logger.js';
+import type { Membership } from './membership.js';
+import { reactionTo } from './reactions.js';
+import { pause } from './waiting.js';
+
+/**
+ * `auto`: every `intervalMs` and every `count` handled messages. `each`: as soon as a message is handled. `manual`: only by
+ * `message.commit()` and `consumer.commit()`. In all of them, what is handled is committed before a partition is released.
+ */
+export type CommitPolicy =
+  | { readonly kind: 'auto'; readonly intervalMs?: number; readonly count?: number }
+  | { readonly kind: 'each' }
+  | { readonly kind: 'manual' };
+
+const INTERVAL_MS_DEFAULT = 5_000;
+const COUNT_DEFAULT = 1_000;
+const HELD_POLL_MS = 50;
+const RETRY_MS = 250;
+
+export interface CommitterOptions {
+  readonly client: CoordinatorClient;
+  readonly membership: Membership;
+  readonly environment: Environment;
+  readonly logger: Logger;
+  readonly groupId: GroupId;
+  readonly resendMs: number;
+  readonly policy: CommitPolicy;
+  /** The lanes owned now. */
+  lanes(): Iterable<Lane>;
+}
+
+export class Committer {
+  readonly #options: CommitterOptions;
+  #commitSeq = 0;
+  #inFlight: Promise<void> | undefined;
+  #acksSince = 0;
+  #cancelInterval: Cancel = () => {};
+  #backgroundFlush: Promise<void> | undefined;
+  readonly #closing = new AbortController();
+
+  constructor(options: CommitterOptions) {
+    this.#options = options;
+    this.#armInterval();
+  }
+
+  /** A message was handled: the policy decides whether that is worth a commit. */
+  onAck(): void {
+    const { policy } = this.#options;
+    if (policy.kind === 'manual') return;
+    this.#acksSince += 1;
+    if (policy.kind === 'each' || this.#acksSince >= (policy.count ?? COUNT_DEFAULT)) this.#flushInBackground();
+  }
+
+  /**
+   * Commits the marks of these lanes.
+   * @returns when the coordinator has acknowledged them; throws MusterError COMMIT_REFUSED where ownership was lost,
+   *   COMMIT_POSTPONED where the deadline passed, or what the coordinator refused with
+   */
+  async flush(lanes: readonly Lane[], timeoutMs: number): Promise<void> {
+    const { environment, membership } = this.#options;
+    const deadlineAt = environment.clock.now() + timeoutMs;
+    while (true) {
+      const lost = lanes.find((lane) => lane.needsCommit && lane.signal.aborted);
+      if (lost !== undefined) throw new MusterError('COMMIT_REFUSED', `${lost.topic.name}/${lost.partition}`);
+      const due = lanes.filter((lane) => lane.needsCommit);
+      if (due.length === 0) return;
+      const leftMs = deadlineAt - environment.clock.now();
+      if (leftMs <= 0 || this.#closing.signal.aborted) throw new MusterError('COMMIT_POSTPONED');
+      if (this.#inFlight !== undefined) await this.#inFlight;
+      else if (membership.canCommit()) await this.#commit(due, leftMs);
+      else await pause(environment.clock, Math.min(HELD_POLL_MS, leftMs), this.#closing.signal);
+    }
+  }
+
+  /** Stops committing by itself. A flush that is waiting ends. */
+  close(): void {
+    this.#closing.abort();
+    this.#cancelInterval();
+  }
+
+  #commit(lanes: readonly Lane[], timeoutMs: number): Promise<void> {
+    const flight = this.#send(lanes, timeoutMs).finally(() => {
+      this.#inFlight = undefined;
+    });
+    // Others wait for the flight, not for its outcome.
+    this.#inFlight = flight.catch(() => {});
+    return flight;
+  }
+
+  async #send(lanes: readonly Lane[], timeoutMs: number): Promise<void> {
+    const { client, membership, groupId, resendMs, environment } = this.#options;
+    const identity = membership.identity();
+    if (identity === undefined) return;
+    this.#acksSince = 0;
+    this.#commitSeq += 1;
+    const offsets = lanes.map((lane) => ({
+      topic: lane.topic.name,
+      partition: lane.partition,
+      offset: lane.mark,
+      leaderEpoch: -1,
+      metadata: '',
+      commitTimestamp: null,
+    }));
+    const request = { groupId, ...identity, commitSeq: this.#commitSeq, retentionTimeMs: null, offsets };
+    const outcome = await client.request('commit', request, { deadlineMs: timeoutMs, resendMs });
+    if (outcome.kind !== 'answered') return;
+    const answers = outcome.fields?.partitions ?? [];
+    const refused = outcome.error === 'NONE' ? this.#apply(lanes, offsets, answers) : outcome.error;
+    if (refused === undefined) return;
+    const reaction = membership.onCommitAnswer(refused, identity);
+    if (reaction === 'fatal') throw new MusterError(refused, outcome.detail);
+    if (reaction === 'retry') await pause(environment.clock, RETRY_MS, this.#closing.signal);
+    // kafka: the round that has begun is joined by the membership; the marks stay and go with the next commit.
+    if (reaction === 'rejoin') await pause(environment.clock, HELD_POLL_MS, this.#closing.signal);
+  }
+
+  /** Notes what was acknowledged. @returns the first error among the partitions, the gravest reaction first */
+  #apply(
+    lanes: readonly Lane[],
+    offsets: readonly { readonly offset: number }[],
+    answers: CommitReply['partitions'],
+  ): ReturnType<typeof errorName> | undefined {
+    let refused: ReturnType<typeof errorName> | undefined;
+    for (const [at, lane] of lanes.entries()) {
+      const sent = offsets[at];
+      const answer = answers.find(({ topic, partition }) => topic === lane.topic.name && partition === lane.partition);
+      if (sent === undefined || answer === undefined) continue;
+      const error = errorName(answer.error);
+      if (error === 'NONE') lane.committedAt(sent.offset);
+      else if (refused === undefined || reactionTo.commit(refused) === 'retry') refused = error;
+    }
+    return refused;
+  }
+
+  #armInterval(): void {
+    const { policy, environment } = this.#options;
+    if (policy.kind !== 'auto') return;
+    this.#cancelInterval = environment.clock.after(policy.intervalMs ?? INTERVAL_MS_DEFAULT, () => {
+      this.#flushInBackground();
+      if (!this.#closing.signal.aborted) this.#armInterval();
+    });
+  }
+
+  #flushInBackground(): void {
+    if (this.#backgroundFlush !== undefined || this.#closing.signal.aborted) return;
+    const { logger, lanes } = this.#options;
+    const owned = [...lanes()].filter((lane) => !lane.signal.aborted);
+    // One background flush at a time; what is handled meanwhile goes with the next.
+    this.#backgroundFlush = this.flush(owned, INTERVAL_MS_DEFAULT)
+      .catch((thrown: unknown) => {
+        logger.debug('offsets not committed yet', { reason: String(thrown) });
+      })
+      .finally(() => {
+        this.#backgroundFlush = undefined;
+        const { policy } = this.#options;
+        const isEach = policy.kind === 'each' && [...lanes()].some((lane) => lane.needsCommit && !lane.signal.aborted);
+        if (isEach) this.#flushInBackground();
+      });
+  }
+}

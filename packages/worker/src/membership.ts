@@ -1,0 +1,478 @@
+/**
+ * The classic protocol as a member sees it: join, sync, heartbeat, rejoin, leave; one explicit state, one loop.
+ *
+ * Does not know what is shared (member-handler.ts), does not resend (coordinator-client.ts). A rebalance is no error.
+ *
+ * M1 one loop moves the state; heartbeats, notices and commits only leave it a demand and wake it.
+ * M2 an answer about another id or generation than the current one changes nothing.
+ * M3 a lost generation or id fences the handler at once, before anything else is awaited.
+ * M4 heartbeats run from the JoinGroup reply to the next JoinGroup, through drains and hooks.
+ */
+
+import type { JoinMember } from '@muster/assignors';
+import {
+  assertNever,
+  type ErrorName,
+  type GroupId,
+  generation,
+  type InstanceId,
+  type JoinReply,
+  type JoinRequest,
+  type MemberId,
+  memberId,
+  type Notice,
+  REASON_LENGTH_MAX,
+} from '@muster/protocol';
+import { backoffMs, type Environment } from './clock.js';
+import type { CoordinatorClient } from './coordinator-client.js';
+import { asMusterError, MusterError, messageOf } from './errors.js';
+import { Heartbeats } from './heartbeats.js';
+import type { Logger } from './logger.js';
+import type { MemberHandler, MemberIdentity, NewAssignment } from './member-handler.js';
+import { type Reaction, reactionTo } from './reactions.js';
+import type { Unsubscribe } from './transport.js';
+import { type Deferred, deferred, pause } from './waiting.js';
+
+export type MembershipState =
+  | { readonly kind: 'unjoined' }
+  | { readonly kind: 'preparing' }
+  | { readonly kind: 'joining' }
+  | { readonly kind: 'syncing' }
+  | { readonly kind: 'installing' }
+  | { readonly kind: 'stable' }
+  /** Joins no more but still heartbeats: its user drains and commits. */
+  | { readonly kind: 'held' }
+  | { readonly kind: 'left' }
+  | { readonly kind: 'failed'; readonly error: MusterError };
+
+type StateKind = MembershipState['kind'];
+
+const transitions = {
+  unjoined: ['preparing', 'held', 'failed'],
+  preparing: ['joining', 'preparing', 'held', 'failed'],
+  joining: ['syncing', 'preparing', 'held', 'failed'],
+  syncing: ['installing', 'preparing', 'held', 'failed'],
+  installing: ['stable', 'preparing', 'held', 'failed'],
+  stable: ['preparing', 'held', 'failed'],
+  held: ['left', 'failed'],
+  left: [],
+  failed: ['left'],
+} as const satisfies { readonly [Kind in StateKind]: readonly StateKind[] };
+
+export interface MembershipOptions {
+  readonly client: CoordinatorClient;
+  readonly environment: Environment;
+  readonly logger: Logger;
+  readonly groupId: GroupId;
+  readonly groupInstanceId: InstanceId | null;
+  readonly clientId: string;
+  readonly protocolType: string;
+  readonly sessionTimeoutMs: number;
+  readonly rebalanceTimeoutMs: number;
+  readonly heartbeatIntervalMs: number;
+  readonly handler: MemberHandler;
+}
+
+/** kafka: a JoinGroup or SyncGroup is given up this long after the rebalance must have ended. */
+const PARKED_GRACE_MS = 5_000;
+const REJOIN_BACKOFF_LEAST_MS = 50;
+const REJOIN_BACKOFF_MOST_MS = 1_000;
+/** Rounds in a row without an assignment that go at once; then each waits a little. */
+const ROUNDS_AT_ONCE = 3;
+const NOBODY = memberId('');
+const NO_GENERATION = generation(-1);
+
+export class Membership {
+  readonly #options: MembershipOptions;
+  readonly #heartbeats: Heartbeats;
+  readonly #firstStable = deferred<void>();
+  readonly #ended = deferred<MusterError | undefined>();
+  #state: MembershipState = { kind: 'unjoined' };
+  #memberId: MemberId = NOBODY;
+  #generation = NO_GENERATION;
+  #wantsRejoin: string | undefined;
+  /** Why the present round began; told to the coordinator. */
+  #reason: string | undefined;
+  #loss: MusterError | undefined;
+  #isHeld = false;
+  #failure: MusterError | undefined;
+  #roundsWithout = 0;
+  #phase = new AbortController();
+  #wake: Deferred<void> = deferred();
+  #loop: Promise<void> = Promise.resolve();
+  #stopWatching: Unsubscribe = () => {};
+
+  constructor(options: MembershipOptions) {
+    this.#options = options;
+    this.#heartbeats = new Heartbeats({
+      client: options.client,
+      clock: options.environment.clock,
+      groupId: options.groupId,
+      intervalMs: options.heartbeatIntervalMs,
+      sessionTimeoutMs: options.sessionTimeoutMs,
+      onAnswer: (error, asked) => this.#onHeartbeat(error, asked),
+      onSilence: () => this.#onSilence(),
+    });
+  }
+
+  get state(): MembershipState {
+    return this.#state;
+  }
+  /** Resolves at the first installed assignment, or at the end. */
+  get firstStable(): Promise<void> {
+    return this.#firstStable.promise;
+  }
+  /** Resolves when the membership has ended: with the error if it failed. */
+  get ended(): Promise<MusterError | undefined> {
+    return this.#ended.promise;
+  }
+  get heartbeats(): Pick<Heartbeats, 'lastSuccessAt'> {
+    return this.#heartbeats;
+  }
+  get memberId(): MemberId {
+    return this.#memberId;
+  }
+
+  /** @returns who this member is in its last generation; undefined while it is no member of one */
+  identity(): MemberIdentity | undefined {
+    if (this.#generation < 0) return undefined;
+    return this.#identity();
+  }
+
+  /** @returns whether an OffsetCommit makes sense now: kafka refuses it on the client's side while a round is under way */
+  canCommit(): boolean {
+    if (this.#generation < 0) return false;
+    return this.#state.kind !== 'joining' && this.#state.kind !== 'syncing';
+  }
+
+  /** @returns whether work may begin on what is owned: read from the clock at this moment (H2) */
+  mayHandle(): boolean {
+    return this.#generation >= 0 && this.#heartbeats.isWithinSession();
+  }
+
+  start(): void {
+    this.#stopWatching = this.#options.client.watch(this.#options.groupId, (notice) => this.#onNotice(notice));
+    this.#loop = this.#run()
+      .catch((thrown: unknown) => this.#fail(asMusterError(thrown, 'UNKNOWN_SERVER_ERROR')))
+      // What failed is lost: the handler hears so in its own time. A hook that fails here has nobody left to tell.
+      .then(() => (this.#failure === undefined ? undefined : this.#options.handler.prepare(this.#failure)))
+      .catch((thrown: unknown) => this.#options.logger.error('a hook failed at the end', { error: messageOf(thrown) }));
+  }
+
+  /** Begins another round, if the member is not in one already. */
+  rejoin(reason: string): void {
+    this.#wantsRejoin ??= reason;
+    this.#wake.resolve();
+  }
+
+  /** Tells the membership what the coordinator said to a commit of `asked`. @returns what it means for the commit */
+  onCommitAnswer(error: ErrorName, asked: MemberIdentity): Reaction {
+    const reaction = reactionTo.commit(error);
+    if (reaction === 'rejoin') this.#rejoinIfStable('a commit was answered REBALANCE_IN_PROGRESS');
+    if (reaction === 'reset-generation' || reaction === 'reset-member') this.#reset(reaction, error, asked);
+    if (error === 'FENCED_INSTANCE_ID' && this.#isCurrent(asked)) this.#fail(new MusterError(error));
+    return reaction;
+  }
+
+  /**
+   * Joins no more. Heartbeats go on, so that what is owned can be drained and committed.
+   * Resolves when no call into the handler is under way.
+   */
+  async hold(): Promise<void> {
+    this.#isHeld = true;
+    this.#phase.abort();
+    this.#wake.resolve();
+    await this.#loop;
+  }
+
+  /** Ends the membership after `hold`; with `leave` the others need not wait for the session timeout. */
+  async end(options: { readonly leave: boolean; readonly timeoutMs: number }): Promise<void> {
+    this.#isHeld = true;
+    this.#heartbeats.stop();
+    this.#heartbeats.liftFence();
+    this.#stopWatching();
+    const { client, groupId, groupInstanceId, heartbeatIntervalMs } = this.#options;
+    if (options.leave && options.timeoutMs > 0 && this.#memberId !== NOBODY && this.#state.kind !== 'left') {
+      const members = [{ memberId: this.#memberId, groupInstanceId, reason: 'closed by its application' }];
+      const times = { deadlineMs: options.timeoutMs, resendMs: Math.min(heartbeatIntervalMs, 1_000) };
+      await client.request('leave', { groupId, members }, times).catch(() => {});
+    }
+    this.#generation = NO_GENERATION;
+    if (this.#state.kind === 'held' || this.#state.kind === 'failed') this.#become({ kind: 'left' });
+    this.#firstStable.resolve();
+    this.#ended.resolve(this.#failure);
+  }
+
+  async #run(): Promise<void> {
+    while (this.#isWanted()) {
+      await this.#prepare();
+      if (!this.#isWanted()) break;
+      const joined = await this.#join();
+      const assigned = joined === undefined ? undefined : await this.#sync(joined);
+      if (assigned === undefined) {
+        await this.#afterEmptyRound();
+        continue;
+      }
+      this.#roundsWithout = 0;
+      await this.#install(assigned);
+      await this.#untilDemand();
+    }
+    if (this.#failure === undefined) this.#become({ kind: 'held' });
+  }
+
+  #isWanted(): boolean {
+    return !this.#isHeld && this.#failure === undefined;
+  }
+
+  async #prepare(): Promise<void> {
+    do {
+      const loss = this.#loss;
+      this.#loss = undefined;
+      this.#reason = this.#wantsRejoin ?? loss?.message;
+      this.#wantsRejoin = undefined;
+      this.#become({ kind: 'preparing' });
+      await this.#options.handler.prepare(loss);
+      // Lost while it was giving up in good order: then it is a loss after all.
+    } while (this.#loss !== undefined && this.#isWanted());
+  }
+
+  async #join(): Promise<JoinReply | undefined> {
+    const { client, environment, sessionTimeoutMs, rebalanceTimeoutMs, heartbeatIntervalMs } = this.#options;
+    const signal = this.#enter({ kind: 'joining' });
+    this.#heartbeats.stop();
+    const deadlineMs = rebalanceTimeoutMs + PARKED_GRACE_MS;
+    // A parked join is not answered while the others finish: ownership of what is kept lasts through it.
+    if (this.#generation >= 0) this.#heartbeats.prove(environment.clock.now(), deadlineMs + sessionTimeoutMs);
+    else this.#heartbeats.liftFence();
+    const protocols = this.#options.handler.protocols();
+    while (!signal.aborted) {
+      const request = this.#joinRequest(protocols);
+      const outcome = await client.request('join', request, { deadlineMs, resendMs: heartbeatIntervalMs, signal });
+      if (outcome.kind === 'aborted') return undefined;
+      if (outcome.kind === 'expired') {
+        this.#options.logger.warn('still trying to join the group', { problem: outcome.lastProblem });
+        continue;
+      }
+      const { error, fields } = outcome;
+      const reaction = reactionTo.join(error);
+      if (reaction === 'proceed' && fields !== undefined) return this.#joined(fields);
+      if (reaction === 'keep-id' && fields !== undefined && fields.memberId !== '') this.#memberId = fields.memberId;
+      else if (reaction === 'retry') await pause(environment.clock, REJOIN_BACKOFF_MOST_MS, signal);
+      else return this.#giveUpRound('JoinGroup', reaction, error, outcome.detail);
+    }
+    return undefined;
+  }
+
+  #joined(reply: JoinReply): JoinReply | undefined {
+    const { environment, protocolType, sessionTimeoutMs } = this.#options;
+    if (reply.protocolType !== null && reply.protocolType !== protocolType) {
+      this.#fail(new MusterError('INCONSISTENT_GROUP_PROTOCOL', `the group's protocol type is ${reply.protocolType}`));
+      return undefined;
+    }
+    this.#memberId = reply.memberId;
+    this.#generation = reply.generationId;
+    this.#heartbeats.prove(environment.clock.now(), sessionTimeoutMs);
+    return reply;
+  }
+
+  async #sync(joined: JoinReply): Promise<NewAssignment | undefined> {
+    const { client, groupId, rebalanceTimeoutMs, heartbeatIntervalMs } = this.#options;
+    const signal = this.#enter({ kind: 'syncing' });
+    const identity = this.#identity();
+    this.#heartbeats.start(identity);
+    this.#heartbeats.soon();
+    const isLeader = joined.memberId === joined.leader;
+    const protocolName = joined.protocolName ?? '';
+    const assignments = isLeader && !joined.skipAssignment ? await this.#assign(protocolName, joined.members) : [];
+    if (signal.aborted || assignments === undefined) return undefined;
+    const { protocolType } = this.#options;
+    const request = { groupId, ...identity, protocolType, protocolName: joined.protocolName, assignments };
+    const times = { deadlineMs: rebalanceTimeoutMs + PARKED_GRACE_MS, resendMs: heartbeatIntervalMs, signal };
+    const outcome = await client.request('sync', request, times);
+    if (outcome.kind !== 'answered') return undefined;
+    const { error, fields } = outcome;
+    const reaction = reactionTo.sync(error);
+    if (reaction === 'proceed' && fields !== undefined) {
+      return { identity, protocolName, isLeader, assignment: fields.assignment };
+    }
+    return this.#giveUpRound('SyncGroup', reaction, error, outcome.detail);
+  }
+
+  async #assign(protocolName: string, members: readonly JoinMember[]) {
+    try {
+      const assignments = await this.#options.handler.assign(protocolName, members);
+      return [...assignments].map(([member, assignment]) => ({ memberId: memberId(member), assignment }));
+    } catch (thrown) {
+      const error = asMusterError(thrown, 'ASSIGNOR_FAILED');
+      // What is missing for the moment (the topic registry does not answer) is no reason to end the consumer.
+      if (!error.retriable) this.#fail(error);
+      this.#options.logger.warn('the leader could not assign', { error: error.message });
+      return undefined;
+    }
+  }
+
+  /** Applies the reaction to an answer that ends a round without an assignment. */
+  #giveUpRound(api: string, reaction: Reaction, error: ErrorName, detail: string | undefined): undefined {
+    this.#options.logger.debug('round ended without an assignment', { api, error, reaction });
+    switch (reaction) {
+      case 'proceed':
+      case 'fatal':
+        this.#fail(new MusterError(error, detail === undefined ? `${api} was refused` : `${api}: ${detail}`));
+        break;
+      case 'reset-generation':
+      case 'reset-member':
+        this.#reset(reaction, error, this.#identity());
+        break;
+      case 'rejoin':
+      case 'keep-id':
+      case 'retry':
+        break;
+      default:
+        assertNever(reaction);
+    }
+    return undefined;
+  }
+
+  async #afterEmptyRound(): Promise<void> {
+    const { clock, random } = this.#options.environment;
+    this.#roundsWithout += 1;
+    if (this.#roundsWithout <= ROUNDS_AT_ONCE || !this.#isWanted()) return;
+    const attempt = this.#roundsWithout - ROUNDS_AT_ONCE;
+    const delayMs = backoffMs(attempt, REJOIN_BACKOFF_LEAST_MS, REJOIN_BACKOFF_MOST_MS, random);
+    await pause(clock, delayMs, this.#phase.signal);
+  }
+
+  async #install(assigned: NewAssignment): Promise<void> {
+    if (!this.#isCurrent(assigned.identity)) return;
+    this.#become({ kind: 'installing' });
+    const verdict = await this.#options.handler.install(assigned);
+    if (verdict === 'rejoin') this.rejoin('partitions were given up for others');
+  }
+
+  async #untilDemand(): Promise<void> {
+    if (this.#loss === undefined && this.#isWanted()) {
+      this.#become({ kind: 'stable' });
+      this.#firstStable.resolve();
+    }
+    while (this.#loss === undefined && this.#wantsRejoin === undefined && this.#isWanted()) {
+      this.#wake = deferred();
+      await this.#wake.promise;
+    }
+  }
+
+  #onHeartbeat(error: ErrorName, asked: MemberIdentity): void {
+    const reaction = reactionTo.heartbeat(error);
+    switch (reaction) {
+      case 'proceed':
+        break;
+      case 'rejoin':
+        this.#rejoinIfStable('a heartbeat was answered REBALANCE_IN_PROGRESS');
+        break;
+      case 'reset-generation':
+      case 'reset-member':
+        this.#reset(reaction, error, asked);
+        break;
+      case 'fatal':
+        if (this.#isCurrent(asked)) this.#fail(new MusterError(error));
+        break;
+      case 'keep-id':
+      case 'retry':
+        this.#options.logger.warn('heartbeat refused', { error });
+        break;
+      default:
+        assertNever(reaction);
+    }
+  }
+
+  #onNotice(notice: Notice): void {
+    if (notice.kind === 'coordinator') this.#heartbeats.soon();
+    else if (notice.generationId < 0 || notice.generationId >= this.#generation) {
+      this.#rejoinIfStable('the coordinator announced a rebalance');
+    }
+  }
+
+  #onSilence(): void {
+    const detail = `no successful heartbeat for ${this.#options.sessionTimeoutMs} ms`;
+    this.#lose('reset-generation', new MusterError('OWNERSHIP_LOST', detail));
+  }
+
+  // kafka: outside Stable the round that is under way answers by itself.
+  #rejoinIfStable(reason: string): void {
+    if (this.#state.kind === 'stable' || this.#state.kind === 'installing') this.rejoin(reason);
+  }
+
+  #reset(what: 'reset-generation' | 'reset-member', error: ErrorName, asked: MemberIdentity): void {
+    if (!this.#isCurrent(asked)) return;
+    this.#lose(what, new MusterError('OWNERSHIP_LOST', `the coordinator answered ${error}`));
+  }
+
+  #lose(what: 'reset-generation' | 'reset-member', loss: MusterError): void {
+    const owned = this.#generation >= 0;
+    this.#generation = NO_GENERATION;
+    if (what === 'reset-member') this.#memberId = NOBODY;
+    this.#heartbeats.stop();
+    this.#heartbeats.liftFence();
+    if (owned) {
+      this.#loss = loss;
+      this.#options.handler.fence(loss);
+    }
+    this.#phase.abort();
+    this.#wake.resolve();
+  }
+
+  #fail(error: MusterError): void {
+    if (this.#failure !== undefined || this.#state.kind === 'left') return;
+    this.#failure = error;
+    this.#generation = NO_GENERATION;
+    this.#heartbeats.stop();
+    this.#heartbeats.liftFence();
+    this.#become({ kind: 'failed', error });
+    this.#options.handler.fence(error);
+    this.#phase.abort();
+    this.#wake.resolve();
+    this.#firstStable.resolve();
+    this.#ended.resolve(error);
+  }
+
+  #enter(state: MembershipState): AbortSignal {
+    this.#become(state);
+    this.#phase = new AbortController();
+    if (!this.#isWanted() || this.#loss !== undefined) this.#phase.abort();
+    return this.#phase.signal;
+  }
+
+  #become(state: MembershipState): void {
+    if (this.#failure !== undefined && state.kind !== 'failed' && state.kind !== 'left') return;
+    const allowed: readonly StateKind[] = transitions[this.#state.kind];
+    if (!allowed.includes(state.kind)) throw new Error(`a member cannot go from ${this.#state.kind} to ${state.kind}`);
+    this.#options.logger.debug('membership', { from: this.#state.kind, to: state.kind, generation: this.#generation });
+    this.#state = state;
+  }
+
+  #identity(): MemberIdentity {
+    const { groupInstanceId } = this.#options;
+    return { memberId: this.#memberId, groupInstanceId, generationId: this.#generation };
+  }
+
+  #isCurrent(asked: MemberIdentity): boolean {
+    return asked.memberId === this.#memberId && asked.generationId === this.#generation;
+  }
+
+  #joinRequest(protocols: JoinRequest['protocols'] | readonly { name: string; metadata: Uint8Array }[]): JoinRequest {
+    const { groupId, groupInstanceId, clientId, sessionTimeoutMs, rebalanceTimeoutMs, protocolType } = this.#options;
+    return {
+      groupId,
+      memberId: this.#memberId,
+      groupInstanceId,
+      clientId,
+      clientHost: '',
+      sessionTimeoutMs,
+      rebalanceTimeoutMs,
+      protocolType,
+      protocols: [...protocols],
+      requireKnownMemberId: groupInstanceId === null,
+      supportSkippingAssignment: true,
+      reason: this.#reason?.slice(0, REASON_LENGTH_MAX) ?? null,
+    };
+  }
+}

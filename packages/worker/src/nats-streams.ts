@@ -1,0 +1,263 @@
+/**
+ * The stream port on real JetStream (nats.js 2). Turns what nats.js throws into MusterErrors, holds no policy.
+ */
+
+import {
+  AckPolicy,
+  DeliverPolicy,
+  DiscardPolicy,
+  type JetStreamManager,
+  type KV,
+  type NatsConnection,
+  NatsError,
+  nanos,
+  headers as natsHeaders,
+  ReplayPolicy,
+  RetentionPolicy,
+  StorageType,
+} from 'nats';
+import type { Environment } from './clock.js';
+import { MusterError, messageOf } from './errors.js';
+import { NatsReader } from './nats-reader.js';
+import type {
+  Bucket,
+  Headers,
+  PublishOutcome,
+  ReaderConfig,
+  ReaderEvents,
+  StreamBounds,
+  StreamConfig,
+  StreamReader,
+  Streams,
+} from './streams.js';
+import type { Transport } from './transport.js';
+
+const API_TIMEOUT_MS = 5_000;
+/** An ephemeral consumer whose worker is gone ends after this time. */
+const READER_INACTIVE_MS = 60_000;
+const NO_SUCH_STREAM = 10_059;
+const NO_SUCH_KEY = 10_037;
+const WRONG_LAST_SEQUENCE = 10_071;
+
+export class NatsStreams implements Streams {
+  readonly #connection: NatsConnection;
+  readonly #transport: Transport;
+  readonly #environment: Environment;
+  #manager: Promise<JetStreamManager> | undefined;
+
+  constructor(connection: NatsConnection, transport: Transport, environment: Environment) {
+    this.#connection = connection;
+    this.#transport = transport;
+    this.#environment = environment;
+  }
+
+  async openReader(config: ReaderConfig, events: ReaderEvents): Promise<StreamReader> {
+    const manager = await this.#managed();
+    const info = await this.#addConsumer(manager, config);
+    let stopListening = () => {};
+    const reader = new NatsReader({
+      connection: this.#connection,
+      manager,
+      environment: this.#environment,
+      inbox: this.#transport.newInbox(),
+      info,
+      events: {
+        onMessage: events.onMessage,
+        onFailed: (error) => {
+          stopListening();
+          events.onFailed(error);
+        },
+      },
+    });
+    // A pull that was under way when the connection broke is lost, and nobody would say so before its idle heartbeats.
+    stopListening = this.#transport.onConnection((event) => {
+      if (event.kind === 'connected' || event.kind === 'closed') reader.fail('the connection was lost');
+    });
+    return {
+      behind: reader.behind,
+      pull: (count) => reader.pull(count),
+      close: () => {
+        stopListening();
+        reader.close();
+      },
+    };
+  }
+
+  async publish(message: {
+    readonly subject: string;
+    readonly payload: Uint8Array;
+    readonly messageId: string;
+    readonly headers: Headers;
+    readonly timeoutMs: number;
+  }): Promise<PublishOutcome> {
+    if (!this.#transport.isConnected()) return { kind: 'unavailable', reason: 'not connected' };
+    try {
+      const headers = natsHeaders();
+      for (const [name, value] of Object.entries(message.headers)) headers.set(name, value);
+      const options = { msgID: message.messageId, timeout: message.timeoutMs, headers };
+      const ack = await this.#connection.jetstream().publish(message.subject, message.payload, options);
+      return { kind: 'stored', stream: ack.stream, offset: ack.seq, duplicate: ack.duplicate };
+    } catch (thrown) {
+      const error = streamError(thrown);
+      return { kind: error.retriable ? 'unavailable' : 'refused', reason: error.message };
+    }
+  }
+
+  async bounds(stream: string): Promise<StreamBounds> {
+    const manager = await this.#managed();
+    const { state } = await throwing(manager.streams.info(stream));
+    return { firstOffset: state.first_seq, nextOffset: state.last_seq + 1 };
+  }
+
+  async countFrom(config: ReaderConfig): Promise<number> {
+    const manager = await this.#managed();
+    const info = await this.#addConsumer(manager, config);
+    manager.consumers.delete(info.stream_name, info.name).catch(() => {});
+    return info.num_pending;
+  }
+
+  async createStream(config: StreamConfig): Promise<void> {
+    const manager = await this.#managed();
+    await throwing(
+      manager.streams.add({
+        name: config.name,
+        subjects: [...config.subjects],
+        num_replicas: config.replicas,
+        storage: config.storage === 'file' ? StorageType.File : StorageType.Memory,
+        retention: RetentionPolicy.Limits,
+        discard: DiscardPolicy.Old,
+        max_age: nanos(config.maxAgeMs),
+        max_bytes: config.maxBytes === 0 ? -1 : config.maxBytes,
+        duplicate_window: nanos(config.duplicateWindowMs),
+      }),
+    );
+  }
+
+  async deleteStream(name: string): Promise<boolean> {
+    const manager = await this.#managed();
+    try {
+      return await manager.streams.delete(name);
+    } catch (thrown) {
+      if (apiCode(thrown) === NO_SUCH_STREAM) return false;
+      throw streamError(thrown);
+    }
+  }
+
+  bucket(name: string): Bucket {
+    return new NatsBucket(this.#connection, name);
+  }
+
+  #addConsumer(manager: JetStreamManager, config: ReaderConfig) {
+    return throwing(
+      manager.consumers.add(config.stream, {
+        name: this.#environment.newId(),
+        ack_policy: AckPolicy.None,
+        deliver_policy: DeliverPolicy.StartSequence,
+        opt_start_seq: Math.max(1, config.startOffset),
+        filter_subject: config.subject,
+        replay_policy: ReplayPolicy.Instant,
+        mem_storage: true,
+        num_replicas: 1,
+        inactive_threshold: nanos(READER_INACTIVE_MS),
+      }),
+    );
+  }
+
+  #managed(): Promise<JetStreamManager> {
+    this.#manager ??= this.#connection.jetstreamManager({ timeout: API_TIMEOUT_MS, checkAPI: false });
+    return throwing(this.#manager);
+  }
+}
+
+class NatsBucket implements Bucket {
+  readonly #connection: NatsConnection;
+  readonly #name: string;
+
+  constructor(connection: NatsConnection, name: string) {
+    this.#connection = connection;
+    this.#name = name;
+  }
+
+  async get(key: string): Promise<Uint8Array | undefined> {
+    const kv = await this.#bound();
+    if (kv === undefined) return undefined;
+    const entry = await orMissing(kv.get(key), null);
+    return entry === null || entry.operation !== 'PUT' ? undefined : entry.value;
+  }
+
+  async create(key: string, value: Uint8Array, replicas: number): Promise<boolean> {
+    const options = { replicas, history: 1, allow_direct: false, timeout: API_TIMEOUT_MS };
+    const kv = await throwing(this.#connection.jetstream({ timeout: API_TIMEOUT_MS }).views.kv(this.#name, options));
+    try {
+      await kv.create(key, value);
+      return true;
+    } catch (thrown) {
+      if (apiCode(thrown) === WRONG_LAST_SEQUENCE) return false;
+      throw streamError(thrown);
+    }
+  }
+
+  async entries(): Promise<ReadonlyMap<string, Uint8Array>> {
+    const found = new Map<string, Uint8Array>();
+    const kv = await this.#bound();
+    if (kv === undefined) return found;
+    const keys = await orMissing(this.#keysOf(kv), []);
+    for (const key of keys) {
+      const entry = await orMissing(kv.get(key), null);
+      if (entry?.operation === 'PUT') found.set(key, entry.value);
+    }
+    return found;
+  }
+
+  async delete(key: string): Promise<void> {
+    const kv = await this.#bound();
+    if (kv !== undefined) await orMissing(kv.purge(key), undefined);
+  }
+
+  async #keysOf(kv: KV): Promise<string[]> {
+    const keys: string[] = [];
+    for await (const key of await kv.keys()) keys.push(key);
+    return keys;
+  }
+
+  /** @returns the bucket, or undefined where nobody has made it yet */
+  #bound(): Promise<KV | undefined> {
+    const options = { bindOnly: true, timeout: API_TIMEOUT_MS };
+    return orMissing<KV | undefined>(
+      this.#connection.jetstream({ timeout: API_TIMEOUT_MS }).views.kv(this.#name, options),
+      undefined,
+    );
+  }
+}
+
+/** Awaits a JetStream call and throws MusterErrors. */
+async function throwing<Value>(call: Promise<Value>): Promise<Value> {
+  try {
+    return await call;
+  } catch (thrown) {
+    throw streamError(thrown);
+  }
+}
+
+/** The same, with a substitute for a stream or key that does not exist. */
+async function orMissing<Value>(call: Promise<Value>, substitute: Value): Promise<Value> {
+  try {
+    return await call;
+  } catch (thrown) {
+    const code = apiCode(thrown);
+    if (code === NO_SUCH_STREAM || code === NO_SUCH_KEY) return substitute;
+    throw streamError(thrown);
+  }
+}
+
+function apiCode(thrown: unknown): number | undefined {
+  return thrown instanceof NatsError ? thrown.api_error?.err_code : undefined;
+}
+
+/** JetStream's own 5xx answers and everything about the connection are worth another try; the rest is a refusal. */
+function streamError(thrown: unknown): MusterError {
+  const status = thrown instanceof NatsError ? thrown.api_error?.code : undefined;
+  const isDenied = thrown instanceof NatsError && thrown.permissionContext !== undefined;
+  const isRefusal = isDenied || (status !== undefined && status < 500) || messageOf(thrown) === 'MAX_PAYLOAD_EXCEEDED';
+  return new MusterError(isRefusal ? 'STREAM_REFUSED' : 'STREAM_UNAVAILABLE', messageOf(thrown), { cause: thrown });
+}

@@ -1,0 +1,212 @@
+/**
+ * The producer: key to partition, pipelined acks, the same message id until there is an ack.
+ *
+ * P1 a message is stored once within the stream's duplicate window, however often it had to be sent.
+ * P2 while a message of a partition is being repeated, later ones of that partition wait. Those already in flight may
+ *    overtake it; `maxInFlightPerPartition: 1` excludes even that.
+ * P3 bounded: messages in flight, messages waiting, time.
+ */
+
+import { backoffMs, type Environment } from './clock.js';
+import type { Codec } from './codecs.js';
+import { MusterError } from './errors.js';
+import { Gate } from './gate.js';
+import type { PublishOutcome, Streams } from './streams.js';
+import {
+  hasKeyInSubject,
+  KEY_HEADER,
+  type Key,
+  keyTokens,
+  messageSubject,
+  partitionOfKey,
+  type TopicSpec,
+} from './topic.js';
+import { pause } from './waiting.js';
+
+export interface OutgoingMessage<Value> {
+  /** Without a key the partitions take turns. */
+  readonly key?: Key;
+  readonly value: Value;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** The same id is stored once; without it, one is made for this call. */
+  readonly messageId?: string;
+  /** Instead of the key's partition. */
+  readonly partition?: number;
+}
+
+export interface Stored {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+  /** A message of the same id was stored before. */
+  readonly duplicate: boolean;
+}
+
+export interface ProducerLimits {
+  /** Messages on their way at a time. Default 1,000. */
+  readonly maxInFlight?: number;
+  /** Of these, of one partition. Default 256; 1 keeps the order even when a send has to be repeated. */
+  readonly maxInFlightPerPartition?: number;
+  /** Messages that may wait for their turn. Default 10,000; then `send` refuses with QUEUE_FULL. */
+  readonly maxWaiting?: number;
+  /** How long one `send` may take. Default 30,000 ms. */
+  readonly deliveryTimeoutMs?: number;
+}
+
+const ATTEMPT_TIMEOUT_MS = 5_000;
+const RETRY_LEAST_MS = 50;
+const RETRY_MOST_MS = 1_000;
+
+export class Producer<Value> {
+  readonly topic: TopicSpec;
+  readonly #codec: Codec<Value>;
+  readonly #streams: Streams;
+  readonly #environment: Environment;
+  readonly #limits: Required<ProducerLimits>;
+  readonly #all: Gate;
+  readonly #perPartition = new Map<number, Gate>();
+  /** Per partition: resolves when the repetition under way is over (P2). */
+  readonly #repeating = new Map<number, Promise<void>>();
+  readonly #pending = new Set<Promise<unknown>>();
+  readonly #closing = new AbortController();
+  #turn: number;
+
+  constructor(options: {
+    readonly topic: TopicSpec;
+    readonly codec: Codec<Value>;
+    readonly streams: Streams;
+    readonly environment: Environment;
+    readonly limits: ProducerLimits;
+  }) {
+    this.topic = options.topic;
+    this.#codec = options.codec;
+    this.#streams = options.streams;
+    this.#environment = options.environment;
+    this.#limits = {
+      maxInFlight: options.limits.maxInFlight ?? 1_000,
+      maxInFlightPerPartition: options.limits.maxInFlightPerPartition ?? 256,
+      maxWaiting: options.limits.maxWaiting ?? 10_000,
+      deliveryTimeoutMs: options.limits.deliveryTimeoutMs ?? 30_000,
+    };
+    this.#all = new Gate(this.#limits.maxInFlight);
+    this.#turn = Math.floor(this.#environment.random() * this.topic.partitions);
+  }
+
+  /**
+   * Sends one message; calls may overlap, their messages of one partition are stored in the order of the calls (P2).
+   * @returns where it was stored; throws MusterError TIMEOUT (perhaps stored: the same messageId may be sent again),
+   *   STREAM_REFUSED, QUEUE_FULL, INVALID_ARGUMENT, CLOSED
+   */
+  send(message: OutgoingMessage<Value>): Promise<Stored> {
+    const sending = this.#send(message);
+    // Not every caller waits for its send; `flush` does.
+    const settled: Promise<void> = sending.then(
+      () => {},
+      () => {},
+    );
+    this.#pending.add(settled);
+    void settled.then(() => this.#pending.delete(settled));
+    return sending;
+  }
+
+  /** Waits until every send has ended, one way or the other. */
+  async flush(): Promise<void> {
+    while (this.#pending.size > 0) await Promise.all([...this.#pending]);
+  }
+
+  /** Takes no more messages and waits for those under way, each at most its delivery timeout. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.flush();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #send(message: OutgoingMessage<Value>): Promise<Stored> {
+    if (this.#closing.signal.aborted) throw new MusterError('CLOSED', `the producer of ${this.topic.name}`);
+    const deadlineAt = this.#environment.clock.now() + this.#limits.deliveryTimeoutMs;
+    const partition = message.partition ?? this.#partitionFor(message.key);
+    const subject = messageSubject(this.topic, partition, message.key);
+    const payload = this.#codec.encode(message.value);
+    const gate = this.#gateOf(partition);
+    if (this.#pending.size >= this.#limits.maxInFlight + this.#limits.maxWaiting) {
+      throw new MusterError('QUEUE_FULL', `${this.#pending.size} messages are waiting for topic ${this.topic.name}`);
+    }
+    // The partition's gate first: one partition that stands must not use up the places of the others.
+    await gate.enter();
+    await this.#all.enter();
+    try {
+      const headers = this.#headersOf(message);
+      const messageId = message.messageId ?? this.#environment.newId();
+      const outcome = await this.#deliver(partition, { subject, payload, headers, messageId }, deadlineAt);
+      return { topic: this.topic.name, partition, offset: outcome.offset, duplicate: outcome.duplicate };
+    } finally {
+      this.#all.leave();
+      gate.leave();
+    }
+  }
+
+  async #deliver(
+    partition: number,
+    message: { subject: string; payload: Uint8Array; headers: Readonly<Record<string, string>>; messageId: string },
+    deadlineAt: number,
+  ): Promise<Extract<PublishOutcome, { kind: 'stored' }>> {
+    const { clock } = this.#environment;
+    let repetition: Repetition | undefined;
+    try {
+      for (let attempt = 0; ; attempt += 1) {
+        // Others are repeating: wait behind them, unless this message is itself the one that is repeated.
+        while (repetition === undefined && this.#repeating.has(partition)) await this.#repeating.get(partition);
+        const leftMs = deadlineAt - clock.now();
+        if (leftMs <= 0) throw new MusterError('TIMEOUT', `message ${message.messageId} for ${message.subject}`);
+        const outcome = await this.#streams.publish({ ...message, timeoutMs: Math.min(leftMs, ATTEMPT_TIMEOUT_MS) });
+        if (outcome.kind === 'stored') return outcome;
+        if (outcome.kind === 'refused') throw new MusterError('STREAM_REFUSED', outcome.reason);
+        repetition ??= this.#repeat(partition);
+        await pause(clock, backoffMs(attempt, RETRY_LEAST_MS, RETRY_MOST_MS, this.#environment.random));
+      }
+    } finally {
+      repetition?.done();
+    }
+  }
+
+  #repeat(partition: number): Repetition {
+    const before = this.#repeating.get(partition) ?? Promise.resolve();
+    let done = () => {};
+    const own = new Promise<void>((resolve) => {
+      done = resolve;
+    });
+    const all = before
+      .then(() => own)
+      .then(() => {
+        if (this.#repeating.get(partition) === all) this.#repeating.delete(partition);
+      });
+    this.#repeating.set(partition, all);
+    return { done };
+  }
+
+  #headersOf(message: OutgoingMessage<Value>): Readonly<Record<string, string>> {
+    if (message.key === undefined || hasKeyInSubject(this.topic)) return message.headers ?? {};
+    return { ...message.headers, [KEY_HEADER]: keyTokens(message.key).join('.') };
+  }
+
+  #partitionFor(key: Key | undefined): number {
+    if (key !== undefined) return partitionOfKey(this.topic, key);
+    this.#turn = (this.#turn + 1) % this.topic.partitions;
+    return this.#turn;
+  }
+
+  #gateOf(partition: number): Gate {
+    const known = this.#perPartition.get(partition);
+    if (known !== undefined) return known;
+    const gate = new Gate(this.#limits.maxInFlightPerPartition);
+    this.#perPartition.set(partition, gate);
+    return gate;
+  }
+}
+
+interface Repetition {
+  done(): void;
+}

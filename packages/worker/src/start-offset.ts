@@ -1,0 +1,45 @@
+/**
+ * Where a lane begins to read.
+ *
+ * F1 a committed offset that is still in the stream always wins.
+ */
+
+import { MusterError } from './errors.js';
+import type { StreamBounds } from './streams.js';
+
+/** Where to begin in a partition without a committed offset; `committed` refuses to begin anywhere else. */
+export type Start = 'earliest' | 'latest' | 'committed';
+/** Where to begin when the committed offset is no longer, or not yet, in the stream. */
+export type StartFallback = 'earliest' | 'latest' | 'fail';
+
+/** The offset to read first, and whether it still has to be committed to last. */
+export interface StartOffset {
+  readonly offset: number;
+  readonly isNew: boolean;
+}
+
+/**
+ * @param committed the committed offset, undefined for none
+ * @returns where to begin; throws MusterError NO_COMMITTED_OFFSET or OFFSET_OUT_OF_RANGE where the policy says so
+ */
+export function startOffset(
+  place: string,
+  committed: number | undefined,
+  bounds: StreamBounds,
+  policy: { readonly start: Start; readonly fallback: StartFallback },
+): StartOffset {
+  if (committed === undefined) {
+    if (policy.start === 'committed') throw new MusterError('NO_COMMITTED_OFFSET', place);
+    // kafka: forgets where "latest" was until the first commit; a rebalance before it then skips messages. Here the
+    // decision itself is committed.
+    return { offset: policy.start === 'earliest' ? bounds.firstOffset : bounds.nextOffset, isNew: true };
+  }
+  if (committed >= bounds.firstOffset && committed <= bounds.nextOffset) return { offset: committed, isNew: false };
+  // An empty stream starts at 0 or 1; nothing can be missing before the first message.
+  if (committed < bounds.firstOffset && committed <= 1) return { offset: bounds.firstOffset, isNew: true };
+  if (policy.fallback === 'fail') {
+    const range = `${bounds.firstOffset} to ${bounds.nextOffset}`;
+    throw new MusterError('OFFSET_OUT_OF_RANGE', `${place}: ${committed} is outside ${range}`);
+  }
+  return { offset: policy.fallback === 'earliest' ? bounds.firstOffset : bounds.nextOffset, isNew: true };
+}

@@ -1,0 +1,112 @@
+/**
+ * A topic: a JetStream stream, a subject template, a partition count. Where a message of a key goes and what a reader of a
+ * partition listens to.
+ *
+ * T1 the template has exactly one `{partition}` token, and `{key}` may be its last token.
+ * T2 the partition of a key is FNV-1a over the key's subject tokens: what nats-server's own `{{partition(n, ...)}}` gives
+ *    for the same tokens, so that foreign publishers behind a server mapping and our producer agree.
+ */
+
+import {
+  decodeToken,
+  encodeToken,
+  murmur2Partition,
+  natsPartition,
+  TOPIC_LENGTH_MAX,
+  utf8Encode,
+} from '@muster/protocol';
+import { MusterError } from './errors.js';
+
+/** How keys become partitions; fixed for the life of a topic. `murmur2`: Kafka's default partitioner. */
+export type KeyHash = 'fnv1a' | 'murmur2';
+
+/** Everything that workers and producers need to know of a topic. */
+export interface TopicSpec {
+  readonly name: string;
+  readonly stream: string;
+  /** Such as `muster.default.t.orders.{partition}.{key}`. */
+  readonly subject: string;
+  readonly partitions: number;
+  readonly keyHash: KeyHash;
+}
+
+/** One token per element; a text is one token. */
+export type Key = string | readonly string[];
+
+export const PARTITIONS_MAX = 10_000;
+/** The key token of a message without a key. No key encodes to it. */
+const NO_KEY = '~';
+/** Carries the key where the template has no place for it. */
+export const KEY_HEADER = 'Muster-Key';
+
+const plainToken = /^[^\s.*>{}]+$/;
+
+/** @returns the topic; throws MusterError INVALID_ARGUMENT that says what is wrong with it */
+export function checkTopic(spec: TopicSpec): TopicSpec {
+  const refuse = (why: string): never => {
+    throw new MusterError('INVALID_ARGUMENT', `topic ${JSON.stringify(spec.name)}: ${why}`);
+  };
+  if (spec.name.length === 0 || spec.name.length > TOPIC_LENGTH_MAX)
+    refuse(`a name has 1 to ${TOPIC_LENGTH_MAX} characters`);
+  if (!/^[^\s.*>/\\]{1,255}$/.test(spec.stream)) refuse('the stream name has blanks, dots, wildcards or slashes');
+  if (!Number.isInteger(spec.partitions) || spec.partitions < 1 || spec.partitions > PARTITIONS_MAX) {
+    refuse(`partitions must be a whole number from 1 to ${PARTITIONS_MAX}`);
+  }
+  const tokens = spec.subject.split('.');
+  const keyAt = tokens.indexOf('{key}');
+  if (tokens.filter((token) => token === '{partition}').length !== 1) refuse('the subject needs one {partition} token');
+  if (keyAt >= 0 && keyAt !== tokens.length - 1) refuse('{key} may only be the last token of the subject');
+  if (!tokens.every((token) => token === '{partition}' || token === '{key}' || plainToken.test(token))) {
+    refuse('a token of the subject is empty or has blanks or wildcards');
+  }
+  return spec;
+}
+
+/** @returns the subject filter of one partition */
+export function partitionFilter(topic: TopicSpec, partition: number): string {
+  return topic.subject.replace('{partition}', String(partition)).replace(/\{key\}$/, '>');
+}
+
+/** @returns the subjects of the topic's stream */
+export function streamSubjects(topic: TopicSpec): string[] {
+  return [topic.subject.replace('{partition}', '*').replace(/\{key\}$/, '>')];
+}
+
+/** @returns the subject tokens of a key */
+export function keyTokens(key: Key): string[] {
+  return typeof key === 'string' ? [encodeToken(key)] : key.map(encodeToken);
+}
+
+/** @returns the partition of a key */
+export function partitionOfKey(topic: TopicSpec, key: Key): number {
+  if (topic.keyHash === 'fnv1a') return natsPartition(keyTokens(key), topic.partitions);
+  // kafka: the hash of the key's own bytes.
+  return murmur2Partition(utf8Encode(typeof key === 'string' ? key : key.join('')), topic.partitions);
+}
+
+/** @returns the subject of a message; throws MusterError INVALID_ARGUMENT for a partition that does not exist */
+export function messageSubject(topic: TopicSpec, partition: number, key: Key | undefined): string {
+  if (!Number.isInteger(partition) || partition < 0 || partition >= topic.partitions) {
+    throw new MusterError('INVALID_ARGUMENT', `topic ${topic.name} has no partition ${partition}`);
+  }
+  const tokens = key === undefined ? NO_KEY : keyTokens(key).join('.');
+  return topic.subject.replace('{partition}', String(partition)).replace(/\{key\}$/, () => tokens);
+}
+
+/** @returns whether messages carry their key in the subject */
+export function hasKeyInSubject(topic: TopicSpec): boolean {
+  return topic.subject.endsWith('{key}');
+}
+
+/** @returns the key of a message, several tokens as a list; undefined for a message without */
+export function keyOf(topic: TopicSpec, subject: string, keyHeader: string | undefined): Key | undefined {
+  const tokens = hasKeyInSubject(topic)
+    ? subject.split('.').slice(topic.subject.split('.').length - 1)
+    : (keyHeader?.split('.') ?? []);
+  const [first, ...others] = tokens;
+  if (first === undefined || (first === NO_KEY && others.length === 0)) return undefined;
+  // A foreign publisher may use tokens that no text of ours encodes to: the token itself is the key then.
+  const keys = tokens.map((token) => decodeToken(token) ?? token);
+  const [only] = keys;
+  return keys.length === 1 && only !== undefined ? only : keys;
+}

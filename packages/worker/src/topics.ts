@@ -1,0 +1,166 @@
+/**
+ * The topic registry: what a cluster's topics are, in a key-value bucket that every worker reads.
+ *
+ * An entry is written once: partition count, hash and subjects of a topic never change (topic.ts T2). That also makes
+ * what was read once good to keep for a while.
+ */
+
+import { decodeToken, encodeToken, type MonotonicMs, type Subjects, utf8Decode, utf8Encode } from '@muster/protocol';
+import type { Clock } from './clock.js';
+import { MusterError } from './errors.js';
+import type { Bucket, StreamConfig, Streams } from './streams.js';
+import { checkTopic, type KeyHash, streamSubjects, type TopicSpec } from './topic.js';
+
+/** A topic deleted and made anew under the same name is noticed after this time. */
+const KNOWN_FOR_MS = 30_000;
+const KNOWN_MAX = 10_000;
+
+/** What to create. Everything but name and partitions has a default. */
+export interface TopicOptions extends Partial<Omit<StreamConfig, 'name' | 'subjects'>> {
+  readonly name: string;
+  readonly partitions: number;
+  /** Default `MUSTER_<cluster>_T_<name>`. */
+  readonly stream?: string;
+  /** Default `muster.<cluster>.t.<name>.{partition}.{key}`. */
+  readonly subject?: string;
+  /** Default `fnv1a`. */
+  readonly keyHash?: KeyHash;
+}
+
+export class Topics {
+  readonly #streams: Streams;
+  readonly #clock: Clock;
+  readonly #cluster: string;
+  readonly #subjects: Subjects;
+  readonly #bucket: Bucket;
+  readonly #known = new Map<string, { readonly spec: TopicSpec; readonly untilMs: number }>();
+
+  constructor(options: {
+    readonly streams: Streams;
+    readonly clock: Clock;
+    readonly cluster: string;
+    readonly subjects: Subjects;
+  }) {
+    this.#streams = options.streams;
+    this.#clock = options.clock;
+    this.#cluster = options.cluster;
+    this.#subjects = options.subjects;
+    this.#bucket = options.streams.bucket(`MUSTER_${options.cluster}_TOPICS`);
+  }
+
+  /**
+   * Creates the stream and registers the topic; a topic that exists with the same shape is fine.
+   * @returns the topic; throws MusterError INVALID_ARGUMENT, TOPIC_EXISTS (with another shape), STREAM_REFUSED,
+   *   STREAM_UNAVAILABLE
+   */
+  async create(options: TopicOptions): Promise<TopicSpec> {
+    const spec = this.#specOf(options);
+    const replicas = options.replicas ?? 1;
+    const existing = await this.#read(spec.name);
+    if (existing !== undefined) return this.#sameOrRefuse(existing, spec);
+    // The stream first: a registered topic can always be read.
+    await this.#streams.createStream({
+      name: spec.stream,
+      subjects: streamSubjects(spec),
+      replicas,
+      storage: options.storage ?? 'file',
+      maxAgeMs: options.maxAgeMs ?? 0,
+      maxBytes: options.maxBytes ?? 0,
+      duplicateWindowMs: options.duplicateWindowMs ?? 120_000,
+    });
+    if (await this.#bucket.create(encodeToken(spec.name), utf8Encode(JSON.stringify(spec)), replicas)) return spec;
+    const winner = await this.#read(spec.name);
+    if (winner === undefined) throw new MusterError('STREAM_UNAVAILABLE', `topic ${spec.name} vanished while created`);
+    return this.#sameOrRefuse(winner, spec);
+  }
+
+  /** @returns the topic; throws MusterError UNKNOWN_TOPIC, STREAM_UNAVAILABLE */
+  async describe(name: string): Promise<TopicSpec> {
+    const known = this.#known.get(name);
+    if (known !== undefined && this.#clock.now() < known.untilMs) return known.spec;
+    const spec = await this.#read(name);
+    if (spec === undefined) throw new MusterError('UNKNOWN_TOPIC', name);
+    this.#remember(spec, this.#clock.now());
+    return spec;
+  }
+
+  /** @returns partition counts; topics that do not exist are missing from it */
+  async partitionCounts(names: readonly string[]): Promise<Map<string, number>> {
+    const counts = new Map<string, number>();
+    for (const name of names) {
+      try {
+        counts.set(name, (await this.describe(name)).partitions);
+      } catch (thrown) {
+        if (!(thrown instanceof MusterError) || thrown.code !== 'UNKNOWN_TOPIC') throw thrown;
+      }
+    }
+    return counts;
+  }
+
+  /** @returns all topics by name */
+  async list(): Promise<TopicSpec[]> {
+    const specs: TopicSpec[] = [];
+    for (const [token, bytes] of await this.#bucket.entries()) {
+      if (decodeToken(token) !== undefined) specs.push(parseTopic(bytes));
+    }
+    return specs.sort((left, right) => (left.name < right.name ? -1 : 1));
+  }
+
+  /** Deletes the topic with its stream and all messages. Throws MusterError UNKNOWN_TOPIC, STREAM_UNAVAILABLE. */
+  async delete(name: string): Promise<void> {
+    const spec = await this.#read(name);
+    if (spec === undefined) throw new MusterError('UNKNOWN_TOPIC', name);
+    this.#known.delete(name);
+    await this.#bucket.delete(encodeToken(name));
+    await this.#streams.deleteStream(spec.stream);
+  }
+
+  /** Uses topics that are given instead of registered, for as long as this object lives. */
+  declare(specs: readonly TopicSpec[]): void {
+    for (const spec of specs) this.#known.set(spec.name, { spec: checkTopic(spec), untilMs: Number.POSITIVE_INFINITY });
+  }
+
+  #specOf(options: TopicOptions): TopicSpec {
+    const token = encodeToken(options.name);
+    return checkTopic({
+      name: options.name,
+      stream: options.stream ?? `MUSTER_${this.#cluster}_T_${token}`,
+      subject: options.subject ?? `${this.#subjects.prefix}.t.${token}.{partition}.{key}`,
+      partitions: options.partitions,
+      keyHash: options.keyHash ?? 'fnv1a',
+    });
+  }
+
+  #sameOrRefuse(existing: TopicSpec, wanted: TopicSpec): TopicSpec {
+    for (const field of ['partitions', 'stream', 'subject', 'keyHash'] as const) {
+      if (existing[field] === wanted[field]) continue;
+      const difference = `${wanted.name} has ${field} ${existing[field]}, not ${wanted[field]}`;
+      throw new MusterError('TOPIC_EXISTS', difference);
+    }
+    return existing;
+  }
+
+  #remember(spec: TopicSpec, now: MonotonicMs): void {
+    const oldest = this.#known.keys().next().value;
+    if (this.#known.size >= KNOWN_MAX && oldest !== undefined) this.#known.delete(oldest);
+    this.#known.set(spec.name, { spec, untilMs: now + KNOWN_FOR_MS });
+  }
+
+  async #read(name: string): Promise<TopicSpec | undefined> {
+    const bytes = await this.#bucket.get(encodeToken(name));
+    return bytes === undefined ? undefined : parseTopic(bytes);
+  }
+}
+
+/** @returns the topic of a registry entry; throws MusterError INVALID_ARGUMENT for anything else */
+function parseTopic(bytes: Uint8Array): TopicSpec {
+  const entry: unknown = JSON.parse(utf8Decode(bytes));
+  if (typeof entry === 'object' && entry !== null && 'name' in entry && 'stream' in entry && 'subject' in entry) {
+    const { name, stream, subject } = entry;
+    const partitions = 'partitions' in entry ? entry.partitions : undefined;
+    const keyHash = 'keyHash' in entry && entry.keyHash === 'murmur2' ? 'murmur2' : 'fnv1a';
+    const areTexts = typeof name === 'string' && typeof stream === 'string' && typeof subject === 'string';
+    if (areTexts && typeof partitions === 'number') return checkTopic({ name, stream, subject, partitions, keyHash });
+  }
+  throw new MusterError('INVALID_ARGUMENT', 'an entry of the topic registry is damaged');
+}
