@@ -1,0 +1,46 @@
+/**
+ * The last rebalances of a group: why each began, how long it took, what moved (architecture.md section 7).
+ */
+
+import type { WallMs } from '@muster/protocol';
+import { decodeAssignment } from '@muster/protocol';
+import { REBALANCES_KEPT } from './bounds.js';
+import type { Group, Round } from './group.js';
+import { CONSUMER_PROTOCOL_TYPE } from './protocols.js';
+
+/** Notes a round that ended: in Stable, in Empty, or because another one began before the leader assigned. */
+export function closeRound(group: Group, round: Round, now: WallMs, moved: number | null): void {
+  const entry = {
+    generationId: group.generation,
+    cause: round.cause,
+    memberId: round.memberId,
+    startedAtMs: round.startedAt,
+    durationMs: Math.max(now - round.startedAt, 0),
+    members: group.members.size,
+    moved,
+  };
+  group.rebalances = [...group.rebalances.slice(1 - REBALANCES_KEPT), entry];
+}
+
+/**
+ * How many topic partitions an assignment gives to members that did not have them before.
+ * @returns null where the assignments cannot be read
+ */
+export function countMoved(group: Group, assignments: ReadonlyMap<string, Uint8Array>): number | null {
+  if (group.protocolType !== CONSUMER_PROTOCOL_TYPE) return null;
+  let moved = 0;
+  for (const member of group.members.values()) {
+    const had = partitionsOf(member.assignment);
+    const gets = partitionsOf(assignments.get(member.memberId));
+    if (had === null || gets === null) return null;
+    for (const each of gets) if (!had.has(each)) moved += 1;
+  }
+  return moved;
+}
+
+function partitionsOf(assignment: Uint8Array | undefined): ReadonlySet<string> | null {
+  if (assignment === undefined || assignment.byteLength === 0) return new Set();
+  const decoded = decodeAssignment(assignment);
+  if (decoded.kind === 'malformed') return null;
+  return new Set(decoded.value.partitions.map(({ topic, partition }) => `${partition}:${topic}`));
+}

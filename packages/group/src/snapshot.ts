@@ -1,0 +1,98 @@
+/**
+ * From the live group to the records that describe it: the snapshot of a turn, and the records of a checkpoint.
+ */
+
+import type { Group, Member } from './group.js';
+import type { StoredOffset } from './offset-store.js';
+import type { GroupRecord, MemberRecord, SnapshotRecord } from './records.js';
+
+/** Offsets per record of a checkpoint, so that one record stays well below the size of a frame. */
+const OFFSETS_PER_RECORD = 500;
+
+/** @returns the group metadata as it is to be recorded. Only for phases that are recorded. */
+export function snapshotOf(group: Group): SnapshotRecord {
+  const { phase } = group;
+  if (phase.kind === 'PreparingRebalance' || phase.kind === 'Dead') throw new Error(`${phase.kind} is never recorded`);
+  const members: MemberRecord[] = [];
+  for (const member of group.members.values()) members.push(memberRecord(member));
+  return {
+    kind: 'snapshot',
+    generation: group.generation,
+    state: phase.kind,
+    protocolType: group.protocolType,
+    protocol: phase.kind === 'Empty' ? null : phase.protocol,
+    leader: group.leader,
+    members,
+    stateChangedAt: group.stateChangedAt,
+    round: phase.kind === 'CompletingRebalance' ? phase.round : null,
+    rebalanceDue: false,
+    rebalances: group.rebalances,
+  };
+}
+
+/**
+ * Everything that a checkpoint must write for a group, and nothing that the log does not say already (rule K1): a group
+ * in PreparingRebalance is written as it was recorded last.
+ * @returns records to append in this order; none for a group of which nothing is durable
+ */
+export function checkpointRecords(group: Group): readonly GroupRecord[] {
+  const records: GroupRecord[] = [];
+  const snapshot = recordedSnapshot(group);
+  if (snapshot !== null) records.push(snapshot);
+  const { committed, stages, fences } = group.offsets;
+  for (const offsets of batches(committed.values())) {
+    records.push({ kind: 'offsets', memberId: null, commitSeq: -1, offsets });
+  }
+  for (const [producerId, { producerEpoch, touchedAt: at, offsets: staged }] of stages) {
+    for (const offsets of batches(staged.values())) {
+      records.push({ kind: 'staged-offsets', producerId, producerEpoch, at, offsets });
+    }
+  }
+  for (const [producerId, { producerEpoch, order, endedAt: at }] of fences) {
+    records.push({ kind: 'stage-end', producerId, producerEpoch, at, order, result: 'ABORT' });
+  }
+  return records;
+}
+
+function recordedSnapshot(group: Group): SnapshotRecord | null {
+  const { phase } = group;
+  if (phase.kind === 'Dead') return null;
+  if (phase.kind !== 'PreparingRebalance') return group.generation === 0 ? null : snapshotOf(group);
+  if (phase.durable === null) return null;
+  const { snapshot: kept, without } = phase.durable;
+  const members: MemberRecord[] = [];
+  for (const member of kept.members) {
+    if (without.has(member.memberId)) continue;
+    // Commits go on while the group prepares: their numbers are durable with their records, the kept snapshot is older.
+    const commitSeq = group.members.get(member.memberId)?.commitSeq ?? member.commitSeq;
+    members.push(commitSeq === member.commitSeq ? member : { ...member, commitSeq });
+  }
+  const rebalanceDue = kept.rebalanceDue || members.length < kept.members.length;
+  return { ...kept, members, rebalanceDue };
+}
+
+function memberRecord(member: Member): MemberRecord {
+  return {
+    memberId: member.memberId,
+    groupInstanceId: member.groupInstanceId,
+    clientId: member.clientId,
+    clientHost: member.clientHost,
+    createdBy: member.createdBy,
+    sessionTimeoutMs: member.sessionTimeoutMs,
+    rebalanceTimeoutMs: member.rebalanceTimeoutMs,
+    protocols: member.protocols,
+    assignment: member.assignment,
+    commitSeq: member.commitSeq,
+  };
+}
+
+function* batches(offsets: Iterable<StoredOffset>): IterableIterator<readonly StoredOffset[]> {
+  let batch: StoredOffset[] = [];
+  for (const stored of offsets) {
+    batch.push(stored);
+    if (batch.length < OFFSETS_PER_RECORD) continue;
+    yield batch;
+    batch = [];
+  }
+  if (batch.length > 0) yield batch;
+}
