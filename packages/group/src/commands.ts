@@ -6,19 +6,15 @@
 
 import type { ApiName, MemberId, RequestId, RequestOf } from '@muster/protocol';
 
-/** One request of an API. The reference of a request is the id that its client gave it (rule C1). */
-export type GroupRequestOf<Api extends ApiName> = {
-  readonly kind: 'request';
-  readonly api: Api;
-  readonly ref: RequestId;
-  readonly body: RequestOf[Api];
-};
-
-/** Request by API. */
-export type GroupRequests = { [Api in ApiName]: GroupRequestOf<Api> };
-
-/** One request about this group. */
-export type GroupRequest = GroupRequests[ApiName];
+/** One request about this group. The reference of a request is the id that its client gave it (rule C1). */
+export type GroupRequest = {
+  [Api in ApiName]: {
+    readonly kind: 'request';
+    readonly api: Api;
+    readonly ref: RequestId;
+    readonly body: RequestOf[Api];
+  };
+}[ApiName];
 
 /**
  * A timer of a group. `session`: a member must have been heard of. `pending-member`: an id handed out must have come back.

@@ -39,6 +39,17 @@ export type ClaimOptions = {
   readonly deadlineMs: number;
   /** The claimed epoch lies above this. */
   readonly epochFloor?: number;
+  /** Asked about the last frame before a claim is put on top of it; no = superseded. Not asked where the log is empty. */
+  readonly mayClaim?: (tail: LogTail) => boolean;
+};
+
+/** Who wrote the last frame of a log. */
+export type LogTail = {
+  readonly node: NodeId;
+  readonly incarnation: Incarnation;
+  readonly epoch: Epoch;
+  /** Set where the frame is a release: its writer will write no more. */
+  readonly released: { readonly target: NodeId | undefined } | undefined;
 };
 
 /** Who gave the partition away with its last frame, and to whom. */
@@ -55,7 +66,7 @@ export type ClaimOutcome =
       readonly claimMs: number;
       readonly loadMs: number;
     }
-  /** Another claim stands above ours, or above what we read. */
+  /** Another claim stands above ours, or above what we read; or `mayClaim` said no. */
   | { readonly kind: 'superseded'; readonly detail: string }
   /** The store did not answer in time. Our claim may stand, or still land: whoever owned the partition is or will be fenced. */
   | { readonly kind: 'unavailable'; readonly cause: string }
@@ -114,7 +125,7 @@ type Sender = Parameters<typeof settleFrame>[2];
 
 async function placeClaim(
   access: LogAccess,
-  { node, incarnation, epochFloor = 0 }: ClaimOptions,
+  { node, incarnation, epochFloor = 0, mayClaim }: ClaimOptions,
   sender: Sender,
 ): Promise<StandingClaim | Exclude<ClaimOutcome, { kind: 'claimed' }>> {
   const first = await readLast(access, 0, sender);
@@ -125,6 +136,9 @@ async function placeClaim(
   for (;;) {
     if (base !== undefined && base.frame.epoch > firstEpoch) {
       return { kind: 'superseded', detail: `epoch ${base.frame.epoch} of ${base.frame.node}` };
+    }
+    if (base !== undefined && mayClaim?.(tailOf(base)) === false) {
+      return { kind: 'superseded', detail: `${base.frame.node} may still own it` };
     }
     const claimEpoch = epoch(Math.max(firstEpoch, epochFloor) + 1);
     const nonce = access.newNonce();
@@ -153,6 +167,12 @@ async function placeClaim(
         return { kind: 'unavailable', cause: settled.detail };
     }
   }
+}
+
+function tailOf({ frame }: ReadFrame): LogTail {
+  const { node, incarnation, body } = frame;
+  const released = body.kind === 'release' ? { target: body.target ?? undefined } : undefined;
+  return { node, incarnation, epoch: frame.epoch, released };
 }
 
 function releaseOf(base: ReadFrame | undefined): ReleasedBy | undefined {

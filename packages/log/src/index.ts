@@ -3,7 +3,7 @@
  */
 
 export { Checkpoint, type CheckpointSource } from './checkpoint.js';
-export { type ClaimOptions, type ClaimOutcome, claimPartition, type ReleasedBy } from './claim.js';
+export { type ClaimOptions, type ClaimOutcome, claimPartition, type LogTail, type ReleasedBy } from './claim.js';
 export type { LogClock } from './clock.js';
 export {
   type DecodedFrame,

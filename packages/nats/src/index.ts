@@ -6,4 +6,6 @@ export { JetStreamLeaseStore, openLeaseStore } from './lease-store.js';
 export type { LeaseStreamErrorCode, LeaseStreamOptions } from './lease-stream.js';
 export { ensureLeaseStream, LeaseStreamError, leaseBucket } from './lease-stream.js';
 export * from './server-info.js';
+export { requireServer, ServerUnfit } from './server-requirements.js';
+export { type ServiceIdentity, startService } from './service.js';
 export * from './system-clock.js';

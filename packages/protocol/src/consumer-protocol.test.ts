@@ -109,6 +109,27 @@ describe('a subscription', () => {
   });
 });
 
+describe('a list of a stranger', () => {
+  it.each([
+    ['topics', '0000000f4240ffffffff'],
+    ['owned topics', '000100000000ffffffff000f424000000000'],
+    ['owned partitions', '000100000000ffffffff0000000100027430000f424000000000'],
+  ])('is refused by its length before any entry is read: %s', (_name, bytes) => {
+    expect(decodeSubscription(unhex(bytes))).toMatchObject({
+      reason: expect.stringContaining('claims 1000000 entries'),
+    });
+  });
+});
+
+describe('decoded user data', () => {
+  it('does not change with the buffer it was read from', () => {
+    const bytes = encodeSubscription({ topics: [], userData: unhex('0102') });
+    const decoded = decodeSubscription(bytes);
+    bytes.fill(0xff);
+    expect(decoded).toMatchObject({ value: { userData: unhex('0102') } });
+  });
+});
+
 describe('an assignment', () => {
   it.each([
     ['version 0', 0, at('t0', 0, 2), '00000000000100027430000000020000000000000002ffffffff'],

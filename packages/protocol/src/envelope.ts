@@ -6,8 +6,6 @@
  */
 
 import { z } from 'zod';
-import type { ApiName, RequestOf } from './apis.js';
-import { groupApis } from './apis.js';
 import type { Decoded } from './codec.js';
 import { decode, encode } from './codec.js';
 import type { ErrorName } from './errors.js';
@@ -57,9 +55,6 @@ export type VersionRange = { readonly min: number; readonly max: number };
 export type RequestApi<Body> = { readonly versions: VersionRange; readonly request: z.ZodType<Body> };
 /** What reading a reply needs of an API. */
 export type ReplyApi<Body> = { readonly reply: z.ZodType<Body> };
-
-/** The APIs about one group, each with the body that its requests have. */
-export const groupRequestApis: { readonly [Api in ApiName]: RequestApi<RequestOf[Api]> } = groupApis;
 
 /**
  * Reads a request of a known API.
