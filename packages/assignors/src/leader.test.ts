@@ -143,7 +143,7 @@ describe('running an assignor', () => {
     expect(runAssignor(steal, members, countsOf('t0:1'), 'eager').kind).toBe('assigned');
   });
 
-  it('does not check cooperative-sticky, whose stale claims may be overruled', () => {
+  it('accepts cooperative-sticky although it overrules a stale claim', () => {
     const stale = membersOf('C0 (t0) own 0 1 2 @4; C1 (t0) own 0 1 @5');
     expect(runAssignor(cooperativeStickyAssignor, stale, countsOf('t0:4'), 'cooperative').kind).toBe('assigned');
   });

@@ -20,7 +20,6 @@ import type {
   PreviousAssignment,
   RebalanceProtocol,
 } from './assignor.js';
-import { cooperativeStickyAssignor } from './cooperative-sticky.js';
 import { compareText } from './member-order.js';
 import { partitionsMissingFrom } from './partition-difference.js';
 
@@ -74,8 +73,8 @@ export function topicsToLookUp(members: readonly JoinMember[]): string[] {
 
 /**
  * The leader's part: decodes every subscription, runs the assignor, checks and encodes its answer.
- * Refused when a subscription is malformed, and, for assignors of users, when the answer lacks a member or, under the
- * cooperative protocol, gives away what a member still owns. What a user's assignor throws passes through.
+ * Refused when a subscription is malformed, when the answer lacks a member and, under the cooperative protocol, when it
+ * gives away what a member still owns. What a user's assignor throws passes through.
  */
 export function runAssignor(
   assignor: Assignor,
@@ -100,8 +99,9 @@ export function runAssignor(
     }
     assignments.set(memberId, encodeAssignment({ partitions }));
   }
-  // kafka: cooperative-sticky is not checked, because it decides by generations: a stale claim may be overruled.
-  if (rebalanceProtocol === 'cooperative' && assignor.name !== cooperativeStickyAssignor.name) {
+  // differs from kafka: cooperative-sticky is checked like the assignors of users. Here it withholds whatever has a
+  // claimant, stale ones included, and does not go to one of them, so the check never stands in its way.
+  if (rebalanceProtocol === 'cooperative') {
     const stillOwned = stillOwnedAndGivenAway(members, assignment);
     if (stillOwned.length > 0) {
       return refused({ kind: 'still-owned', partitions: stillOwned });

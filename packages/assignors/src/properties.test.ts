@@ -17,7 +17,7 @@ import { rangeAssignor } from './range.js';
 import { roundRobinAssignor } from './roundrobin.js';
 import { stickyAssignor } from './sticky.js';
 
-const RUNS = { numRuns: 400 };
+const RUNS = { numRuns: 250 };
 const everyKind = ['join', 'leave', 'grow', 'resubscribe'] as const;
 const all = [rangeAssignor, roundRobinAssignor, stickyAssignor, cooperativeStickyAssignor];
 const stickyOnes = [stickyAssignor, cooperativeStickyAssignor];
@@ -263,7 +263,7 @@ describe('claims that contradict each other', () => {
         expectComplete(group, owned);
         expectNoBetterMove(group, owned);
       }),
-      { numRuns: 1500 },
+      { numRuns: 800 },
     );
   });
 
@@ -294,7 +294,7 @@ describe('claims that contradict each other', () => {
           else expect(lists[`m${owner}`]?.length).toBeGreaterThanOrEqual(least);
         }
       }),
-      { numRuns: 1500 },
+      { numRuns: 800 },
     );
   });
 
@@ -302,7 +302,7 @@ describe('claims that contradict each other', () => {
     fc.assert(
       fc.property(fc.array(fc.oneof(alike, member), { minLength: 2, maxLength: 5 }), (claimants) => {
         const withGeneration = claimants.map((claimant) => ({ ...claimant, userData: 'none' as const, version: 3 }));
-        const lists = run(cooperativeStickyAssignor, counts, joining(withGeneration));
+        const lists = run(cooperativeStickyAssignor, counts, joining(withGeneration), 'cooperative');
         for (const name of partitionNames) {
           const latest = latestClaimants(withGeneration, name);
           const given = Object.keys(lists).filter((id) => lists[id]?.includes(name));
@@ -310,7 +310,7 @@ describe('claims that contradict each other', () => {
           if (latest.length === 1 && given.length > 0) expect(given).toEqual([`m${latest[0]}`]);
         }
       }),
-      { numRuns: 1500 },
+      { numRuns: 800 },
     );
   });
 });

@@ -2,7 +2,7 @@
 // a partition of t0, #i1 an instance id, @5 a generation (1 when something is owned, none otherwise).
 
 import { decodeAssignment, encodeStickyUserData, encodeSubscription, type TopicPartition } from '@muster/protocol';
-import type { Assignor, PartitionCounts } from '../src/assignor.js';
+import type { Assignor, PartitionCounts, RebalanceProtocol } from '../src/assignor.js';
 import { type JoinMember, runAssignor } from '../src/leader.js';
 
 export type Lists = Record<string, string[]>;
@@ -52,8 +52,13 @@ export function membersOf(text: string): JoinMember[] {
 }
 
 /** Runs through the bytes and back: by member the sorted names of its partitions. */
-export function run(assignor: Assignor, counts: PartitionCounts, members: readonly JoinMember[]): Lists {
-  const answer = runAssignor(assignor, members, counts);
+export function run(
+  assignor: Assignor,
+  counts: PartitionCounts,
+  members: readonly JoinMember[],
+  rebalanceProtocol: RebalanceProtocol = 'eager',
+): Lists {
+  const answer = runAssignor(assignor, members, counts, rebalanceProtocol);
   if (answer.kind === 'refused') throw new Error(JSON.stringify(answer.refusal));
   return Object.fromEntries(
     [...answer.assignments].map(([memberId, bytes]) => {
