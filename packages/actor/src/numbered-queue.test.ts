@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { expect, test } from 'vitest';
 import { NumberedQueue } from './numbered-queue.js';
 
@@ -29,4 +31,29 @@ test('drain hands out the items oldest first, also when the ring has wrapped, an
   expect(queue.capacity).toBe(0);
   expect(queue.oldestNumber).toBeUndefined();
   expect(queue.drain()).toEqual([]);
+});
+
+test('a slot that was left does not keep its item alive', async () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const queue = new NumberedQueue<object>();
+  let collected = false;
+  const registry = new FinalizationRegistry(() => {
+    collected = true;
+  });
+  // In a function of its own, so that no frame of the test holds the item.
+  const passThrough = () => {
+    const item = { name: 'left' };
+    registry.register(item, undefined);
+    queue.push(item, 1);
+    queue.push({ name: 'stays' }, 2);
+    queue.shift();
+  };
+  passThrough();
+  const sawIt = () => {
+    collect();
+    return collected;
+  };
+  await expect.poll(sawIt, { timeout: 5000 }).toBe(true);
+  expect(queue.count).toBe(1);
 });

@@ -72,7 +72,6 @@ export class NumberedQueue<T> {
   #free(): void {
     this.#items = undefined;
     this.#numbers = undefined;
-    this.#first = 0;
     this.#count = 0;
   }
 

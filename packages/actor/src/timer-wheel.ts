@@ -193,7 +193,7 @@ export class TimerWheel<Owner> {
   advance(nowMs: number, fire: (owner: Owner, handle: TimerHandle) => void): void {
     if (this.#advanceTick !== -1) throw new Error('advance() inside advance()');
     if (!(Math.abs(nowMs) <= Number.MAX_SAFE_INTEGER)) throw new RangeError(`now: ${nowMs}`);
-    const lastTick = Math.max(this.#tick, this.#tickAt(nowMs));
+    const lastTick = Math.max(this.#tick, Math.floor(nowMs / this.#tickMs));
     this.#advanceTick = lastTick;
     try {
       this.#fireList(OVERDUE, fire);
@@ -323,16 +323,13 @@ export class TimerWheel<Owner> {
     return Math.floor(this.#tick / blockTicks) * blockTicks + (list & (SLOTS - 1)) * slotTicks;
   }
 
-  /** The first tick at or after a deadline. The division may round down to the tick before: W1 forbids that. */
+  /**
+   * The first tick at or after a deadline. Up to 2^53 a correctly rounded quotient never falls onto an integer it has
+   * passed; only the division of a subnormal deadline may give 0, and W1 forbids tick 0 for that one too.
+   */
   #dueTick(deadlineMs: number): number {
     const tick = Math.ceil(deadlineMs / this.#tickMs);
     return tick * this.#tickMs < deadlineMs ? tick + 1 : tick;
-  }
-
-  /** The last tick at or before a time. */
-  #tickAt(nowMs: number): number {
-    const tick = Math.floor(nowMs / this.#tickMs);
-    return tick * this.#tickMs > nowMs ? tick - 1 : tick;
   }
 
   /** The index of a timer that exists, or NIL. */

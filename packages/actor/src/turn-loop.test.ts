@@ -98,6 +98,32 @@ describe('the turn loop', () => {
     expect(visits).toEqual(['a', 'a']);
   });
 
+  test('puts a runnable that was scheduled in its own visit behind those that became ready during that visit', () => {
+    const visits: string[] = [];
+    const world = loopOf({ messagesPerVisit: 1 });
+    const b = actor('b', visits, 1);
+    let first = true;
+    const a = actor('a', visits, 2, () => {
+      if (!first) return;
+      first = false;
+      world.loop.schedule(a);
+      world.loop.schedule(b);
+    });
+    world.loop.schedule(a);
+    world.drain();
+    expect(visits).toEqual(['a', 'b', 'a']);
+  });
+
+  test('asks for no further slice when what became ready during a slice had its visit in the same one', () => {
+    const visits: string[] = [];
+    const world = loopOf();
+    const b = actor('b', visits, 1);
+    world.loop.schedule(actor('a', visits, 1, () => world.loop.schedule(b)));
+    expect(world.drain()).toBe(1);
+    expect(visits).toEqual(['a', 'b']);
+    expect(world.sliceEnds).toBe(1);
+  });
+
   test('gives the event loop its turn after sliceMs and goes on where it was', () => {
     const visits: string[] = [];
     const world = loopOf({ sliceMs: 5 });
