@@ -147,10 +147,10 @@ export class ClusterNode {
     if (owner !== undefined && owner.epoch <= epoch) this.#detector.hint(owner.node);
   }
 
-  /** The event loop has stood still: nothing is served until we know what we have missed (O11). */
-  stalled(detail: string): void {
+  /** The event loop has stood still since then: nothing is served until we know what we have missed (O11). */
+  stalled(detail: string, since: MonotonicMs): void {
     if (this.#isPaused || this.#isStopped) return;
-    this.ownership.suspendAll(detail);
+    this.ownership.suspendAll(detail, since);
     void this.#afterGap();
   }
 
@@ -167,7 +167,7 @@ export class ClusterNode {
     if (this.#isStopped) return;
     this.#isStopped = true;
     for (const end of this.#endings.splice(0)) end();
-    this.ownership.end('the node stops');
+    this.ownership.end();
   }
 
   #end(detail: string): void {

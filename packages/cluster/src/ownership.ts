@@ -38,14 +38,14 @@ export type ClaimResult =
 export interface PartitionHost {
   /** Claims, loads and serves. `mayClaim` is asked about the log's tail before the claim is written (W2). */
   claim(partition: Partition, mayClaim: (tail: LogTail) => boolean): Promise<ClaimResult>;
-  /** Stops serving at once, keeps memory (O6). */
-  suspend(partition: Partition, why: string): void;
+  /** Stops serving at once, keeps memory (O6); time stands still for its groups from `since` on. */
+  suspend(partition: Partition, since: MonotonicMs): void;
   /** Proves by an append that the log is still ours, then serves again (O6). */
-  resume(partition: Partition): Promise<'resumed' | 'lost' | 'not-now'>;
+  resume(partition: Partition): Promise<'resumed' | 'lost'>;
   /** Stops serving, releases to the target with the last append, drops (O9). */
   release(partition: Partition, target: NodeId | undefined): Promise<void>;
   /** Forgets the partition: it is not ours. */
-  drop(partition: Partition, why: string): void;
+  drop(partition: Partition): void;
   /** Proves by a barrier frame that the log is ours, when no other append will (O3). */
   prove(partition: Partition): void;
   /** Send time of the youngest acknowledged append. */
@@ -181,17 +181,17 @@ export class Ownership {
   }
 
   /** The partition's appends have stalled: stop serving it, keep it (O6, O12). */
-  suspend(partition: Partition, why: string): void {
+  suspend(partition: Partition, why: string, since: MonotonicMs = this.#options.clock.now()): void {
     const local = this.#locals[partition];
     if (local?.kind !== 'owned') return;
-    this.#options.host.suspend(partition, why);
+    this.#options.host.suspend(partition, since);
     this.#locals[partition] = { kind: 'suspended', epoch: local.epoch, since: local.since, isResuming: false };
     this.#options.report({ kind: 'suspended', partition, detail: why });
   }
 
   /** Suspends everything at once: disconnected, stalled, or no proof left. */
-  suspendAll(why: string): void {
-    for (let index = 0; index < this.#locals.length; index += 1) this.suspend(partitionOf(index), why);
+  suspendAll(why: string, since?: MonotonicMs): void {
+    for (let index = 0; index < this.#locals.length; index += 1) this.suspend(partitionOf(index), why, since);
   }
 
   /** O3: looked at before every turn and whenever replies are released. */
@@ -200,10 +200,10 @@ export class Ownership {
   }
 
   /** This incarnation is over: everything is dropped, nothing claimed any more. */
-  end(why: string): void {
+  end(): void {
     this.#isOver = true;
     this.#locals.forEach((local, index) => {
-      if (local.kind !== 'none') this.#options.host.drop(partitionOf(index), why);
+      if (local.kind !== 'none') this.#options.host.drop(partitionOf(index));
       this.#locals[index] = none;
       this.#forgetOurselves(partitionOf(index));
     });
@@ -318,7 +318,7 @@ export class Ownership {
     const { clock, settings, report, announce, self, incarnation, host } = this.#options;
     const now = clock.now();
     if (this.#isOver) {
-      if (result.kind === 'claimed') host.drop(partition, 'this incarnation is over');
+      if (result.kind === 'claimed') host.drop(partition);
       return;
     }
     switch (result.kind) {
@@ -379,7 +379,7 @@ export class Ownership {
         this.#locals[partition] = { kind: 'owned', epoch, since };
         this.#options.announce({ partition, epoch });
         report({ kind: 'resumed', partition, epoch, tookMs: clock.now() - startedAt });
-      } else if (outcome === 'lost') this.lost(partition, 'another node has claimed it meanwhile');
+      } else this.lost(partition, 'another node has claimed it meanwhile');
     });
   }
 

@@ -89,6 +89,8 @@ export interface Clock {
 export interface Random {
   /** @returns a fresh id of 1 to 64 plain characters */
   id(): string;
+  /** @returns a fresh random UUID (version 4) */
+  uuid(): string;
   /** @returns a number in [0, 1) */
   next(): number;
 }

@@ -2,7 +2,7 @@
  * Time and randomness of this machine. The only place of the nodes that reads them; everything else is handed the ports.
  */
 
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import type { Clock, Random } from '@muster/cluster';
 import type { MonotonicMs } from '@muster/protocol';
 import { monotonicMs } from '@muster/protocol';
@@ -34,6 +34,10 @@ export class SystemRandom implements Random {
   /** @returns 16 characters of `A-Z a-z 0-9 _ -`: 96 random bits */
   id(): string {
     return randomBytes(12).toString('base64url');
+  }
+
+  uuid(): string {
+    return randomUUID();
   }
 
   next(): number {

@@ -1,0 +1,85 @@
+/**
+ * `muster node`: one coordinator node as a process. SIGTERM and SIGINT drain it; a second signal ends it at once.
+ *
+ * Flags are made from the node's own list of options, so that they cannot fall behind it.
+ */
+
+import { readFile } from 'node:fs/promises';
+import { ConfigError, configOptions, readConfig, startNode } from '@muster/coordinator';
+import { Command } from 'commander';
+import { pino } from 'pino';
+import { exitCodes } from './exit-codes.js';
+
+/** @returns the command, with one flag for each option of a node */
+export function nodeCommand(): Command {
+  const command = new Command('node')
+    .description('run a coordinator node')
+    .option('--config <file>', 'JSON file with options; flags and environment go before it');
+  for (const { flag, env, what } of configOptions) command.option(`${flag} <value>`, `${what} [env: ${env}]`);
+  return command
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ muster node --servers nats://127.0.0.1:4222
+  $ muster node --cluster orders --id a --servers nats://n1:4222,nats://n2:4222 --creds-file node.creds
+  $ MUSTER_LOG_LEVEL=debug muster node --config node.json`,
+    )
+    .action(async (flags: Record<string, unknown>) => {
+      process.exitCode = await runNode(flags);
+    });
+}
+
+async function runNode(flags: Readonly<Record<string, unknown>>): Promise<number> {
+  let config: ReturnType<typeof readConfig>;
+  try {
+    config = readConfig({ flags, env: process.env, file: await readFileOf(flags['config']) });
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    console.error(error.message);
+    return exitCodes.usage;
+  }
+  const log = pino({ level: config.logLevel, name: 'muster' });
+  try {
+    const node = await startNode(config, log);
+    const ended = await Promise.race([node.over.then((detail) => ({ detail })), signalled()]);
+    if (ended !== undefined) {
+      log.fatal({ detail: ended.detail }, 'this incarnation is over: start the node again');
+      await node.stop();
+      return exitCodes.failed;
+    }
+    void signalled().then(() => {
+      log.warn('second signal: ending at once');
+      process.exit(exitCodes.failed);
+    });
+    await node.drain();
+    return exitCodes.ok;
+  } catch (error) {
+    log.fatal({ err: error }, error instanceof Error ? error.message : String(error));
+    return exitCodes.failed;
+  }
+}
+
+async function readFileOf(path: unknown): Promise<unknown> {
+  if (typeof path !== 'string') return undefined;
+  try {
+    return JSON.parse(await readFile(path, 'utf8'));
+  } catch (cause) {
+    throw new ConfigError([
+      `--config ${path} cannot be read as JSON: ${cause instanceof Error ? cause.message : String(cause)}`,
+    ]);
+  }
+}
+
+/** Settles at the next SIGTERM or SIGINT. */
+function signalled(): Promise<undefined> {
+  return new Promise((resolve) => {
+    const settle = () => {
+      process.off('SIGTERM', settle);
+      process.off('SIGINT', settle);
+      resolve(undefined);
+    };
+    process.on('SIGTERM', settle);
+    process.on('SIGINT', settle);
+  });
+}

@@ -1,0 +1,167 @@
+/**
+ * Configuration of a node: flags over environment over file over defaults, validated before anything starts.
+ *
+ * The only place where a node reads its environment. An unknown key, a wrong type or a contradiction refuses the start and
+ * says what was found, where, and what is allowed. Names follow Kafka's: `group.max.size` is `groupMaxSize` in the file,
+ * `MUSTER_GROUP_MAX_SIZE` in the environment, `--group-max-size` as a flag.
+ */
+
+import { clusterSettingsDefaults } from '@muster/cluster';
+import { groupConfigDefaults } from '@muster/group';
+import { isNodeId } from '@muster/protocol';
+import { z } from 'zod';
+
+const ms = z.int().min(0).max(2_147_483_647);
+const token = z.custom<string>(isNodeId, { error: '1 to 64 of A-Z a-z 0-9 _ -' });
+
+/** O5, architecture section 5: below this a failover could expel live members. */
+const sessionTimeoutFloorMs = clusterSettingsDefaults.observerWaitMs + 1_000;
+
+const schema = z
+  .strictObject({
+    cluster: token.default('default').describe('name of the cluster; prefix of its subjects and streams'),
+    id: token.optional().describe('node id, unique in the cluster; random by default'),
+    servers: z.array(z.string().min(1)).min(1).default(['nats://127.0.0.1:4222']).describe('NATS servers'),
+    user: z.string().optional().describe('NATS user'),
+    password: z.string().optional().describe('NATS password'),
+    token: z.string().optional().describe('NATS token'),
+    credsFile: z.string().optional().describe('NATS credentials file'),
+    tlsCaFile: z.string().optional().describe('file with the CA certificates of the NATS servers'),
+    tlsCertFile: z.string().optional().describe('client certificate file'),
+    tlsKeyFile: z.string().optional().describe('key file of the client certificate'),
+    partitions: z
+      .int()
+      .min(1)
+      .max(10_000)
+      .optional()
+      .describe('coordinator partitions (50), fixed for life at creation'),
+    logStreams: z.int().min(1).max(64).optional().describe('log streams (8 on a NATS cluster, 1 on one server)'),
+    replicas: z
+      .int()
+      .min(1)
+      .max(5)
+      .optional()
+      .describe('replicas of log and leases (3 on a NATS cluster, 1 on one server)'),
+    groupMinSessionTimeoutMs: ms.default(groupConfigDefaults.minSessionTimeoutMs).describe('smallest session timeout'),
+    groupMaxSessionTimeoutMs: ms.default(groupConfigDefaults.maxSessionTimeoutMs).describe('largest session timeout'),
+    groupInitialRebalanceDelayMs: ms
+      .default(groupConfigDefaults.initialRebalanceDelayMs)
+      .describe('how long the first round of an empty group waits for more members'),
+    groupMaxSize: z.int().min(1).default(groupConfigDefaults.maxSize).describe('most members of a group'),
+    offsetsRetentionMinutes: z
+      .int()
+      .min(1)
+      .default(groupConfigDefaults.offsetsRetentionMs / 60_000)
+      .describe('how long offsets of an unused group are kept'),
+    offsetMetadataMaxBytes: z
+      .int()
+      .min(0)
+      .max(65_536)
+      .default(groupConfigDefaults.offsetMetadataMaxLength)
+      .describe('longest metadata text of a commit, in UTF-16 units as Kafka counts'),
+    logLevel: z
+      .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
+      .default('info')
+      .describe('pino level'),
+    shutdownGraceMs: ms.default(20_000).describe('how long a drain may take after SIGTERM'),
+  })
+  .refine((config) => config.groupMinSessionTimeoutMs <= config.groupMaxSessionTimeoutMs, {
+    path: ['groupMinSessionTimeoutMs'],
+    error: 'must not exceed groupMaxSessionTimeoutMs',
+  })
+  .refine((config) => config.groupMinSessionTimeoutMs >= sessionTimeoutFloorMs, {
+    path: ['groupMinSessionTimeoutMs'],
+    error: `must be at least ${sessionTimeoutFloorMs} (the lease of a node plus one second), or a failover could expel live members`,
+  });
+
+export type NodeConfig = z.output<typeof schema>;
+
+/** A configuration that no node can start with. `problems` has one line for each thing that is wrong. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  readonly problems: readonly string[];
+  constructor(problems: readonly string[]) {
+    super(`the configuration is not usable:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`);
+    this.problems = problems;
+  }
+}
+
+/** Every option by its key, with what it is for: flags, environment and documentation are made from it. */
+export const configOptions: readonly {
+  readonly key: string;
+  readonly flag: string;
+  readonly env: string;
+  readonly what: string;
+}[] = Object.entries(schema.shape).map(([key, field]) => ({
+  key,
+  flag: `--${words(key).join('-')}`,
+  env: `MUSTER_${words(key).join('_').toUpperCase()}`,
+  what: field.description ?? '',
+}));
+
+/**
+ * Puts the configuration together.
+ * @param sources `flags` and `file` by key, as they were read; `env` is the whole environment
+ * @throws ConfigError naming every problem
+ */
+export function readConfig(sources: {
+  readonly flags: Readonly<Record<string, unknown>>;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly file: unknown;
+}): NodeConfig {
+  const problems: string[] = [];
+  const file = asRecord(sources.file, problems);
+  for (const key of Object.keys(file)) if (!isKey(key)) problems.push(unknownKey(key, 'the file'));
+  for (const name of Object.keys(sources.env)) {
+    // MUSTER_CACHE_DIR and the like belong to other parts; a misspelt option of the node should not pass unseen.
+    if (/^MUSTER_(GROUP|OFFSETS?|LOG|SHUTDOWN)_/.test(name) && !configOptions.some(({ env }) => env === name)) {
+      problems.push(`${name} in the environment is no option`);
+    }
+  }
+  const merged: Record<string, unknown> = {};
+  for (const { key, env } of configOptions) {
+    const value = sources.flags[key] ?? sources.env[env] ?? file[key];
+    if (value !== undefined) merged[key] = typeof value === 'string' ? fromText(key, value) : value;
+  }
+  const parsed = schema.safeParse(merged);
+  if (!parsed.success) {
+    for (const { path, message } of parsed.error.issues) {
+      const key = String(path[0] ?? '');
+      problems.push(`${key} = ${JSON.stringify(merged[key])}: ${message}`);
+    }
+  }
+  if (problems.length > 0 || !parsed.success) throw new ConfigError(problems);
+  return parsed.data;
+}
+
+function isKey(key: string): boolean {
+  return Object.hasOwn(schema.shape, key);
+}
+
+function unknownKey(key: string, where: string): string {
+  return `${JSON.stringify(key)} in ${where} is no option; options are ${Object.keys(schema.shape).join(', ')}`;
+}
+
+function asRecord(file: unknown, problems: string[]): Readonly<Record<string, unknown>> {
+  if (file === undefined) return {};
+  const parsed = z.record(z.string(), z.unknown()).safeParse(file);
+  if (parsed.success) return parsed.data;
+  problems.push('the file must hold one JSON object');
+  return {};
+}
+
+/** Flags and environment are text; what the schema wants decides what it means. */
+function fromText(key: string, text: string): unknown {
+  if (key === 'servers') return text.split(',').map((server) => server.trim());
+  return numericKeys.has(key) && /^-?\d+$/.test(text) ? Number(text) : text;
+}
+
+const numericKeys = new Set(
+  Object.entries(schema.shape)
+    .filter(([, field]) => z.safeParse(field, 1_000).success || z.safeParse(field, 5).success)
+    .map(([key]) => key),
+);
+
+function words(key: string): string[] {
+  return key.split(/(?=[A-Z])/).map((word) => word.toLowerCase());
+}

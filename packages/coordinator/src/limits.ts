@@ -1,0 +1,24 @@
+/** Every bound of a node in one place. A request beyond a bound is answered with a typed error; nothing grows without end. */
+export const nodeLimits = {
+  /** Requests that wait for one group's turn. */
+  mailboxCountMax: 4_096,
+  mailboxBytesMax: 16 * 1024 * 1024,
+  /** Replies of one group that wait for its records to be durable. */
+  heldRepliesMax: 65_536,
+  /** Requests of one group that have been accepted and not answered: parked joins and syncs most of all. */
+  openRequestsMax: 65_536,
+  /** When the client may try again after a full mailbox. */
+  overloadRetryAfterMs: 100,
+  /** Messages of one group before the next group has its visit. */
+  messagesPerVisit: 16,
+  /** Work before the event loop has its turn. */
+  sliceMs: 4,
+  /** Resolution of the timer wheel, and how often it is looked at. */
+  tickMs: 10,
+  /** A longer gap between two looks is a stall (O11). */
+  stallMs: 1_000,
+  /** How long a claim may take, load included. */
+  claimDeadlineMs: 15_000,
+  /** Expired offsets are looked for this often (kafka: offsets.retention.check.interval.ms). */
+  sweepIntervalMs: 600_000,
+} as const;

@@ -1,0 +1,39 @@
+/**
+ * Rebuilds the groups of a partition from its log, between the claim and the first request.
+ */
+
+import type { Effects, GroupSlot, TurnContext } from '@muster/group';
+import { decodeRecord, GroupReplay } from '@muster/group';
+import type { LogRecord, LogReplaySink } from '@muster/log';
+import type { GroupId, MonotonicMs } from '@muster/protocol';
+
+export type LoadedGroup = { readonly slot: GroupSlot; readonly effects: Effects };
+
+export class PartitionLoader implements LogReplaySink {
+  readonly #replays = new Map<GroupId, GroupReplay>();
+
+  record(seq: number, group: GroupId, record: LogRecord): void {
+    let replay = this.#replays.get(group);
+    if (replay === undefined) {
+      replay = new GroupReplay(group);
+      this.#replays.set(group, replay);
+    }
+    const decoded = decodeRecord(record);
+    if (decoded !== undefined) replay.apply(seq, decoded);
+  }
+
+  /** K2: a checkpoint is complete; what it did not write again does not exist any more. */
+  forgetBelow(seq: number): void {
+    for (const replay of this.#replays.values()) replay.forgetBelow(seq);
+  }
+
+  /** @param graceUntil until then no loaded member is dropped (O5); undefined after an orderly hand-over */
+  finish(context: TurnContext, graceUntil: MonotonicMs | undefined): LoadedGroup[] {
+    const loaded: LoadedGroup[] = [];
+    for (const replay of this.#replays.values()) {
+      const group = replay.finish(context, graceUntil === undefined ? {} : { graceUntil });
+      if (group.slot.group !== undefined) loaded.push(group);
+    }
+    return loaded;
+  }
+}

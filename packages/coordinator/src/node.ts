@@ -1,0 +1,158 @@
+/**
+ * A coordinator node on real NATS: connects, obeys the cluster record, claims partitions, serves groups, drains, ends.
+ *
+ * What a node is made of stands in assembly.ts; here it gets its adapters and its life.
+ */
+
+import { hostname } from 'node:os';
+import { obeyClusterRecord } from '@muster/cluster';
+import type { GroupConfig } from '@muster/group';
+import {
+  connectNats,
+  ensureLogStreams,
+  JetStreamLogStore,
+  NatsBus,
+  openLeaseStore,
+  requireServer,
+  SystemClock,
+  SystemRandom,
+  startService,
+} from '@muster/nats';
+import type { Incarnation, NodeId } from '@muster/protocol';
+import { incarnation as incarnationOf, logId, monotonicMs, nodeId, Subjects } from '@muster/protocol';
+import type { Logger } from 'pino';
+import { assembleNode } from './assembly.js';
+import type { NodeConfig } from './config.js';
+
+export type RunningNode = {
+  readonly node: NodeId;
+  readonly incarnation: Incarnation;
+  /** Whether it knows the cluster and serves what it owns. */
+  readonly isReady: () => boolean;
+  readonly counts: () => Readonly<Record<string, number>>;
+  /** Gives everything away and leaves, within the configured grace. */
+  readonly drain: () => Promise<void>;
+  /** Ends at once, as a crash would look to the others except that the connection is closed in order. */
+  readonly stop: () => Promise<void>;
+  /** Settles when the node is over by itself: its lease was lost. */
+  readonly over: Promise<string>;
+};
+
+/** Where a node's randomness and time come from; real unless a test says otherwise. */
+const clock = new SystemClock();
+const random = new SystemRandom();
+
+/**
+ * Starts a node.
+ * @throws NatsConnectError, ServerTooOld, ClusterRecordMismatch, NodeIdInUse, LogStreamError: each says what was found and what is allowed
+ */
+export async function startNode(config: NodeConfig, log: Logger): Promise<RunningNode> {
+  const node = nodeId(
+    config.id ??
+      `${hostname()
+        .replace(/[^A-Za-z0-9_-]/g, '-')
+        .slice(0, 40)}-${random.id().slice(0, 6)}`,
+  );
+  const incarnation = incarnationOf(random.id());
+  const nodeLog = log.child({ node, cluster: config.cluster });
+  const connection = await connectNats({ ...connectOptions(config), name: `muster-${node}` });
+  const bus = new NatsBus(connection, {
+    onProblem: (problem) => nodeLog.warn({ problem }, 'NATS refused or a callback threw'),
+  });
+  const subjects = new Subjects(config.cluster);
+  const endings: (() => void | Promise<void>)[] = [];
+  try {
+    const server = await requireServer(connection);
+    const replicas = config.replicas ?? (server.clusterName === undefined ? 1 : 3);
+    const leases = await openLeaseStore(connection, { cluster: config.cluster, replicas });
+    const record = await obeyClusterRecord(
+      leases,
+      { partitionCount: config.partitions, streamCount: config.logStreams, replicas: config.replicas },
+      {
+        format: 1,
+        clusterId: random.id(),
+        logId: logId(random.id()),
+        partitionCount: config.partitions ?? 50,
+        streamCount: Math.min(config.logStreams ?? (replicas > 1 ? 8 : 1), config.partitions ?? 50),
+        replicas,
+        epochFloor: 0,
+      },
+    );
+    const { partitionCount, streamCount } = record;
+    const placement = { cluster: config.cluster, subjects, logId: record.logId, partitionCount, streamCount };
+    await ensureLogStreams(connection, { ...placement, replicas: record.replicas });
+    const store = new JetStreamLogStore(connection, placement);
+
+    const identity = {
+      node,
+      incarnation,
+      subjects,
+      logId: record.logId,
+      partitionCount,
+      epochFloor: record.epochFloor,
+    };
+    const ports = { bus, store, leases, clock, random, defer: setImmediate };
+    const parts = assembleNode(identity, ports, toGroupConfig(config), nodeLog);
+    endings.push(parts.stop);
+    await parts.cluster.start();
+    endings.push(await startService(connection, { cluster: config.cluster, node, incarnation }));
+    nodeLog.info({ server: server.version, partitionCount, streamCount, replicas: record.replicas }, 'node started');
+
+    const stop = async () => {
+      for (const end of endings.splice(0)) await end();
+      await connection.close();
+    };
+    return {
+      node,
+      incarnation,
+      isReady: () => parts.cluster.isReady,
+      counts: () => parts.cluster.ownership.counts(),
+      over: parts.over,
+      stop,
+      drain: async () => {
+        nodeLog.info('draining: every partition is handed over');
+        await parts.cluster.drain(monotonicMs(clock.now() + config.shutdownGraceMs));
+        await bus.roundTrip(1_000);
+        await stop();
+        nodeLog.info('drained');
+      },
+    };
+  } catch (cause) {
+    for (const end of endings.splice(0)) await end();
+    await connection.close();
+    throw cause;
+  }
+}
+
+function connectOptions(config: NodeConfig) {
+  const { servers, user, password, token, credsFile, tlsCaFile, tlsCertFile, tlsKeyFile } = config;
+  const hasTls = tlsCaFile !== undefined || tlsCertFile !== undefined;
+  return {
+    servers,
+    waitOnFirstConnectMs: 15_000,
+    ...(user === undefined ? {} : { user }),
+    ...(password === undefined ? {} : { pass: password }),
+    ...(token === undefined ? {} : { token }),
+    ...(credsFile === undefined ? {} : { credsFile }),
+    ...(hasTls
+      ? {
+          tls: {
+            ...(tlsCaFile === undefined ? {} : { caFile: tlsCaFile }),
+            ...(tlsCertFile === undefined ? {} : { certFile: tlsCertFile }),
+            ...(tlsKeyFile === undefined ? {} : { keyFile: tlsKeyFile }),
+          },
+        }
+      : {}),
+  };
+}
+
+function toGroupConfig(config: NodeConfig): GroupConfig {
+  return {
+    minSessionTimeoutMs: config.groupMinSessionTimeoutMs,
+    maxSessionTimeoutMs: config.groupMaxSessionTimeoutMs,
+    initialRebalanceDelayMs: config.groupInitialRebalanceDelayMs,
+    maxSize: config.groupMaxSize,
+    offsetsRetentionMs: config.offsetsRetentionMinutes * 60_000,
+    offsetMetadataMaxLength: config.offsetMetadataMaxBytes,
+  };
+}

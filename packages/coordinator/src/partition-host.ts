@@ -1,0 +1,156 @@
+/**
+ * The partitions of this node: claims, loads, suspends, resumes and releases them for the cluster (port `PartitionHost`).
+ *
+ * H1: at most one runtime per partition, and none without a claim. H2: nothing here decides about ownership; it carries out what
+ * package cluster has decided and reports what the log says.
+ */
+
+import type { ClaimResult, Clock, LogTail, PartitionHost } from '@muster/cluster';
+import type { TurnContext } from '@muster/group';
+import type { LogListener, LogStore } from '@muster/log';
+import { claimPartition, logLimitsDefaults } from '@muster/log';
+import type { Incarnation, MonotonicMs, NodeId, Partition } from '@muster/protocol';
+import { monotonicMs } from '@muster/protocol';
+import { nodeLimits } from './limits.js';
+import { PartitionLoader } from './loader.js';
+import type { NodeParts } from './partition-runtime.js';
+import { PartitionRuntime } from './partition-runtime.js';
+
+export type PartitionHostOptions = {
+  readonly node: NodeId;
+  readonly incarnation: Incarnation;
+  readonly store: LogStore;
+  readonly clock: Clock;
+  readonly parts: NodeParts;
+  readonly context: () => TurnContext;
+  readonly newNonce: () => string;
+  readonly epochFloor: number;
+  /** O5: how long after a claim without release no loaded member is dropped. */
+  readonly graceMs: number;
+  /** The log says that the partition is lost, stalled or full. */
+  readonly onLost: (partition: Partition, reason: string, detail: string) => void;
+  readonly onStalled: (partition: Partition) => void;
+  readonly onFull: (partition: Partition) => void;
+  readonly onLoaded: (loaded: {
+    readonly partition: Partition;
+    readonly groups: number;
+    readonly bytes: number;
+  }) => void;
+};
+
+export class NodePartitions implements PartitionHost {
+  readonly #options: PartitionHostOptions;
+  readonly #runtimes = new Map<Partition, PartitionRuntime>();
+
+  constructor(options: PartitionHostOptions) {
+    this.#options = options;
+  }
+
+  /** @returns the partitions in memory, suspended ones too */
+  all(): Iterable<PartitionRuntime> {
+    return this.#runtimes.values();
+  }
+
+  async claim(partition: Partition, mayClaim: (tail: LogTail) => boolean): Promise<ClaimResult> {
+    const { store, clock, node, incarnation, newNonce, epochFloor, parts, context, graceMs, onLoaded } = this.#options;
+    const loader = new PartitionLoader();
+    const listener = new LateListener();
+    const outcome = await claimPartition({
+      store,
+      clock,
+      partition,
+      node,
+      incarnation,
+      newNonce,
+      sink: loader,
+      listener,
+      limits: logLimitsDefaults,
+      deadlineMs: nodeLimits.claimDeadlineMs,
+      epochFloor,
+      mayClaim,
+    });
+    switch (outcome.kind) {
+      case 'claimed': {
+        const { log } = outcome;
+        // O5: after an orderly release nobody can have been missed.
+        const graceUntil = outcome.releasedBy === undefined ? monotonicMs(clock.now() + graceMs) : undefined;
+        const runtime = new PartitionRuntime(log, loader.finish(context(), graceUntil), parts, {
+          stalled: () => this.#options.onStalled(partition),
+          lost: (reason, detail) => this.#options.onLost(partition, reason, detail),
+          full: () => this.#options.onFull(partition),
+        });
+        listener.target = runtime;
+        this.#runtimes.set(partition, runtime);
+        runtime.serve();
+        onLoaded({ partition, groups: runtime.groupCount, bytes: outcome.loadedBytes });
+        return { kind: 'claimed', epoch: log.epoch };
+      }
+      case 'superseded':
+        return { kind: 'not-ours', detail: outcome.detail };
+      case 'unavailable':
+        return { kind: 'unavailable', detail: outcome.cause };
+      case 'broken':
+        return { kind: 'broken', detail: outcome.detail };
+    }
+  }
+
+  suspend(partition: Partition, since: MonotonicMs): void {
+    this.#runtimes.get(partition)?.suspend(since);
+  }
+
+  async resume(partition: Partition): Promise<'resumed' | 'lost'> {
+    const runtime = this.#runtimes.get(partition);
+    if (runtime === undefined) return 'lost';
+    const isOurs = await runtime.log.verify();
+    if (!isOurs || this.#runtimes.get(partition) !== runtime) return 'lost';
+    runtime.resume(this.#options.clock.now());
+    return 'resumed';
+  }
+
+  async release(partition: Partition, target: NodeId | undefined): Promise<void> {
+    const runtime = this.#runtimes.get(partition);
+    if (runtime === undefined) return;
+    runtime.suspend(this.#options.clock.now());
+    await runtime.log.release(target ?? null);
+    this.#forget(partition);
+  }
+
+  drop(partition: Partition): void {
+    this.#forget(partition);
+  }
+
+  prove(partition: Partition): void {
+    this.#runtimes.get(partition)?.prove();
+  }
+
+  proofSentAt(partition: Partition): MonotonicMs | undefined {
+    return this.#runtimes.get(partition)?.log.proofSentAt;
+  }
+
+  #forget(partition: Partition): void {
+    const runtime = this.#runtimes.get(partition);
+    this.#runtimes.delete(partition);
+    runtime?.close();
+  }
+}
+
+/** The log's listener before there is a runtime: while it loads, a log of ours says nothing that anybody must hear. */
+class LateListener implements LogListener {
+  target: LogListener | undefined;
+
+  durable(...said: Parameters<LogListener['durable']>): void {
+    this.target?.durable(...said);
+  }
+  stalled(): void {
+    this.target?.stalled();
+  }
+  resolved(): void {
+    this.target?.resolved();
+  }
+  lost(...said: Parameters<LogListener['lost']>): void {
+    this.target?.lost(...said);
+  }
+  full(): void {
+    this.target?.full();
+  }
+}
