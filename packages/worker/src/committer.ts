@@ -10,7 +10,7 @@ import type { CommitReply, GroupId } from '@muster/protocol';
 import { errorName } from '@muster/protocol';
 import type { Cancel, Environment } from './clock.js';
 import type { CoordinatorClient } from './coordinator-client.js';
-import { MusterError } from './errors.js';
+import { MusterError, messageOf } from './errors.js';
 import type { Lane } from './lane.js';
 import type { Logger } from './logger.js';
 import type { Membership } from './membership.js';
@@ -160,15 +160,19 @@ export class Committer {
     const { logger, lanes } = this.#options;
     const owned = [...lanes()].filter((lane) => !lane.signal.aborted);
     // One background flush at a time; what is handled meanwhile goes with the next.
-    this.#backgroundFlush = this.flush(owned, INTERVAL_MS_DEFAULT)
-      .catch((thrown: unknown) => {
-        logger.debug('offsets not committed yet', { reason: String(thrown) });
-      })
-      .finally(() => {
+    this.#backgroundFlush = this.flush(owned, INTERVAL_MS_DEFAULT).then(
+      () => this.#afterBackgroundFlush(),
+      (thrown: unknown) => {
         this.#backgroundFlush = undefined;
-        const { policy } = this.#options;
-        const isEach = policy.kind === 'each' && [...lanes()].some((lane) => lane.needsCommit && !lane.signal.aborted);
-        if (isEach) this.#flushInBackground();
-      });
+        logger.debug('offsets not committed yet', { reason: messageOf(thrown) });
+      },
+    );
+  }
+
+  #afterBackgroundFlush(): void {
+    this.#backgroundFlush = undefined;
+    const { policy, lanes } = this.#options;
+    const isDue = [...lanes()].some((lane) => lane.needsCommit && !lane.signal.aborted);
+    if (policy.kind === 'each' && isDue) this.#flushInBackground();
   }
 }

@@ -13,23 +13,18 @@ import type { JoinMember } from '@muster/assignors';
 import {
   assertNever,
   type ErrorName,
-  type GroupId,
   generation,
-  type InstanceId,
   type JoinReply,
-  type JoinRequest,
   type MemberId,
   memberId,
   type Notice,
-  REASON_LENGTH_MAX,
 } from '@muster/protocol';
-import { backoffMs, type Environment } from './clock.js';
-import type { CoordinatorClient } from './coordinator-client.js';
+import { backoffMs } from './clock.js';
 import { asMusterError, MusterError, messageOf } from './errors.js';
 import { Heartbeats } from './heartbeats.js';
-import type { Logger } from './logger.js';
 import type { MemberHandler, MemberIdentity, NewAssignment } from './member-handler.js';
 import { type Reaction, reactionTo } from './reactions.js';
+import { joinGroup, parkedMsMax, type RoundEnd, type RoundOptions, syncGroup } from './round.js';
 import type { Unsubscribe } from './transport.js';
 import { type Deferred, deferred, pause } from './waiting.js';
 
@@ -59,22 +54,10 @@ const transitions = {
   failed: ['left'],
 } as const satisfies { readonly [Kind in StateKind]: readonly StateKind[] };
 
-export interface MembershipOptions {
-  readonly client: CoordinatorClient;
-  readonly environment: Environment;
-  readonly logger: Logger;
-  readonly groupId: GroupId;
-  readonly groupInstanceId: InstanceId | null;
-  readonly clientId: string;
-  readonly protocolType: string;
-  readonly sessionTimeoutMs: number;
-  readonly rebalanceTimeoutMs: number;
-  readonly heartbeatIntervalMs: number;
+export interface MembershipOptions extends RoundOptions {
   readonly handler: MemberHandler;
 }
 
-/** kafka: a JoinGroup or SyncGroup is given up this long after the rebalance must have ended. */
-const PARKED_GRACE_MS = 5_000;
 const REJOIN_BACKOFF_LEAST_MS = 50;
 const REJOIN_BACKOFF_MOST_MS = 1_000;
 /** Rounds in a row without an assignment that go at once; then each waits a little. */
@@ -237,74 +220,53 @@ export class Membership {
   }
 
   async #join(): Promise<JoinReply | undefined> {
-    const { client, environment, sessionTimeoutMs, rebalanceTimeoutMs, heartbeatIntervalMs } = this.#options;
+    const { environment, sessionTimeoutMs, protocolType, handler } = this.#options;
     const signal = this.#enter({ kind: 'joining' });
     this.#heartbeats.stop();
-    const deadlineMs = rebalanceTimeoutMs + PARKED_GRACE_MS;
     // A parked join is not answered while the others finish: ownership of what is kept lasts through it.
-    if (this.#generation >= 0) this.#heartbeats.prove(environment.clock.now(), deadlineMs + sessionTimeoutMs);
+    const parkedMs = parkedMsMax(this.#options);
+    if (this.#generation >= 0) this.#heartbeats.prove(environment.clock.now(), parkedMs + sessionTimeoutMs);
     else this.#heartbeats.liftFence();
-    const protocols = this.#options.handler.protocols();
-    while (!signal.aborted) {
-      const request = this.#joinRequest(protocols);
-      const outcome = await client.request('join', request, { deadlineMs, resendMs: heartbeatIntervalMs, signal });
-      if (outcome.kind === 'aborted') return undefined;
-      if (outcome.kind === 'expired') {
-        this.#options.logger.warn('still trying to join the group', { problem: outcome.lastProblem });
-        continue;
-      }
-      const { error, fields } = outcome;
-      const reaction = reactionTo.join(error);
-      if (reaction === 'proceed' && fields !== undefined) return this.#joined(fields);
-      if (reaction === 'keep-id' && fields !== undefined && fields.memberId !== '') this.#memberId = fields.memberId;
-      else if (reaction === 'retry') await pause(environment.clock, REJOIN_BACKOFF_MOST_MS, signal);
-      else return this.#giveUpRound('JoinGroup', reaction, error, outcome.detail);
-    }
-    return undefined;
-  }
-
-  #joined(reply: JoinReply): JoinReply | undefined {
-    const { environment, protocolType, sessionTimeoutMs } = this.#options;
+    const result = await joinGroup(this.#options, {
+      memberId: this.#memberId,
+      protocols: handler.protocols(),
+      reason: this.#reason,
+      signal,
+      onMemberId: (id) => {
+        this.#memberId = id;
+      },
+    });
+    if (result.kind !== 'joined') return this.#giveUpRound(result);
+    const { reply } = result;
     if (reply.protocolType !== null && reply.protocolType !== protocolType) {
       this.#fail(new MusterError('INCONSISTENT_GROUP_PROTOCOL', `the group's protocol type is ${reply.protocolType}`));
       return undefined;
     }
     this.#memberId = reply.memberId;
     this.#generation = reply.generationId;
-    this.#heartbeats.prove(environment.clock.now(), sessionTimeoutMs);
     return reply;
   }
 
   async #sync(joined: JoinReply): Promise<NewAssignment | undefined> {
-    const { client, groupId, rebalanceTimeoutMs, heartbeatIntervalMs } = this.#options;
+    const { environment, sessionTimeoutMs } = this.#options;
     const signal = this.#enter({ kind: 'syncing' });
     const identity = this.#identity();
+    // The first heartbeat goes at once: it proves what the reply, which may have waited in a queue, only suggests.
+    this.#heartbeats.prove(environment.clock.now(), sessionTimeoutMs);
     this.#heartbeats.start(identity);
     this.#heartbeats.soon();
-    const isLeader = joined.memberId === joined.leader;
-    const protocolName = joined.protocolName ?? '';
-    const assignments = isLeader && !joined.skipAssignment ? await this.#assign(protocolName, joined.members) : [];
-    if (signal.aborted || assignments === undefined) return undefined;
-    const { protocolType } = this.#options;
-    const request = { groupId, ...identity, protocolType, protocolName: joined.protocolName, assignments };
-    const times = { deadlineMs: rebalanceTimeoutMs + PARKED_GRACE_MS, resendMs: heartbeatIntervalMs, signal };
-    const outcome = await client.request('sync', request, times);
-    if (outcome.kind !== 'answered') return undefined;
-    const { error, fields } = outcome;
-    const reaction = reactionTo.sync(error);
-    if (reaction === 'proceed' && fields !== undefined) {
-      return { identity, protocolName, isLeader, assignment: fields.assignment };
-    }
-    return this.#giveUpRound('SyncGroup', reaction, error, outcome.detail);
+    const result = await syncGroup(this.#options, identity, joined, signal, (name, members) =>
+      this.#assign(name, members),
+    );
+    return result.kind === 'assigned' ? result.assigned : this.#giveUpRound(result);
   }
 
   async #assign(protocolName: string, members: readonly JoinMember[]) {
     try {
-      const assignments = await this.#options.handler.assign(protocolName, members);
-      return [...assignments].map(([member, assignment]) => ({ memberId: memberId(member), assignment }));
+      return await this.#options.handler.assign(protocolName, members);
     } catch (thrown) {
       const error = asMusterError(thrown, 'ASSIGNOR_FAILED');
-      // What is missing for the moment (the topic registry does not answer) is no reason to end the consumer.
+      // What is missing for the moment (the topic registry does not answer) is no reason to end the membership.
       if (!error.retriable) this.#fail(error);
       this.#options.logger.warn('the leader could not assign', { error: error.message });
       return undefined;
@@ -312,7 +274,9 @@ export class Membership {
   }
 
   /** Applies the reaction to an answer that ends a round without an assignment. */
-  #giveUpRound(api: string, reaction: Reaction, error: ErrorName, detail: string | undefined): undefined {
+  #giveUpRound(end: RoundEnd): undefined {
+    if (end.kind === 'aborted') return undefined;
+    const { api, reaction, error, detail } = end;
     this.#options.logger.debug('round ended without an assignment', { api, error, reaction });
     switch (reaction) {
       case 'proceed':
@@ -456,23 +420,5 @@ export class Membership {
 
   #isCurrent(asked: MemberIdentity): boolean {
     return asked.memberId === this.#memberId && asked.generationId === this.#generation;
-  }
-
-  #joinRequest(protocols: JoinRequest['protocols'] | readonly { name: string; metadata: Uint8Array }[]): JoinRequest {
-    const { groupId, groupInstanceId, clientId, sessionTimeoutMs, rebalanceTimeoutMs, protocolType } = this.#options;
-    return {
-      groupId,
-      memberId: this.#memberId,
-      groupInstanceId,
-      clientId,
-      clientHost: '',
-      sessionTimeoutMs,
-      rebalanceTimeoutMs,
-      protocolType,
-      protocols: [...protocols],
-      requireKnownMemberId: groupInstanceId === null,
-      supportSkippingAssignment: true,
-      reason: this.#reason?.slice(0, REASON_LENGTH_MAX) ?? null,
-    };
   }
 }

@@ -106,7 +106,8 @@ export class NatsStreams implements Streams {
   async bounds(stream: string): Promise<StreamBounds> {
     const manager = await this.#managed();
     const { state } = await throwing(manager.streams.info(stream));
-    return { firstOffset: state.first_seq, nextOffset: state.last_seq + 1 };
+    // An empty stream says 0 on some versions; its first message gets 1.
+    return { firstOffset: Math.max(1, state.first_seq), nextOffset: state.last_seq + 1 };
   }
 
   async countFrom(config: ReaderConfig): Promise<number> {

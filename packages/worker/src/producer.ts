@@ -92,6 +92,10 @@ export class Producer<Value> {
     this.#turn = Math.floor(this.#environment.random() * this.topic.partitions);
   }
 
+  get isClosed(): boolean {
+    return this.#closing.signal.aborted;
+  }
+
   /**
    * Sends one message; calls may overlap, their messages of one partition are stored in the order of the calls (P2).
    * @returns where it was stored; throws MusterError TIMEOUT (perhaps stored: the same messageId may be sent again),

@@ -9,6 +9,7 @@ import { backoffMs, type Cancel, type Environment } from './clock.js';
 import { asMusterError, messageOf } from './errors.js';
 import type { Logger } from './logger.js';
 import type { StreamMessage, StreamReader, Streams } from './streams.js';
+import { partitionFilter, type TopicSpec } from './topic.js';
 
 const REOPEN_LEAST_MS = 100;
 const REOPEN_MOST_MS = 5_000;
@@ -41,6 +42,21 @@ export class PartitionReader {
     this.#options = options;
     this.#nextOffset = options.startOffset;
     void this.#open();
+  }
+
+  /** @returns a reader of one partition of a topic */
+  static of(
+    topic: TopicSpec,
+    partition: number,
+    startOffset: number,
+    bufferMessagesMax: number,
+    onReadable: () => void,
+    context: Pick<PartitionReaderOptions, 'streams' | 'environment' | 'logger'>,
+  ): PartitionReader {
+    const { streams, environment, logger } = context;
+    const subject = partitionFilter(topic, partition);
+    const position = { stream: topic.stream, subject, startOffset };
+    return new PartitionReader({ streams, environment, logger, ...position, bufferMessagesMax, onReadable });
   }
 
   /** Messages of the partition not taken yet, as far as known. */

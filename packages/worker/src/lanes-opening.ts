@@ -1,0 +1,89 @@
+/**
+ * From assigned partitions to lanes that begin where the group left off.
+ */
+
+import { errorName, type FetchReply, type GroupId, type TopicPartition } from '@muster/protocol';
+import type { Environment } from './clock.js';
+import type { CoordinatorClient } from './coordinator-client.js';
+import { MusterError } from './errors.js';
+import { placeOf } from './lane.js';
+import { type Start, type StartFallback, type StartOffset, startOffset } from './start-offset.js';
+import type { StreamBounds, Streams } from './streams.js';
+import type { TopicSpec } from './topic.js';
+import type { Topics } from './topics.js';
+import { pause } from './waiting.js';
+
+export interface StartingPoint extends StartOffset {
+  readonly topic: TopicSpec;
+  readonly partition: number;
+}
+
+export interface LaneOpeningOptions {
+  readonly client: CoordinatorClient;
+  readonly streams: Streams;
+  readonly registry: Topics;
+  readonly environment: Environment;
+  readonly groupId: GroupId;
+  readonly start: Start;
+  readonly startFallback: StartFallback;
+  readonly timeoutMs: number;
+  readonly resendMs: number;
+}
+
+const UNSTABLE_RETRY_MS = 100;
+
+/**
+ * @returns where each partition begins; throws MusterError, retriable where trying again can help
+ */
+export async function startingPoints(
+  options: LaneOpeningOptions,
+  partitions: readonly TopicPartition[],
+): Promise<StartingPoint[]> {
+  const committed = await committedOffsets(options, partitions);
+  const boundsByStream = new Map<string, StreamBounds>();
+  const points: StartingPoint[] = [];
+  for (const { topic: name, partition } of partitions) {
+    const topic = await options.registry.describe(name);
+    const bounds = boundsByStream.get(topic.stream) ?? (await options.streams.bounds(topic.stream));
+    boundsByStream.set(topic.stream, bounds);
+    const place = placeOf(name, partition);
+    const policy = { start: options.start, fallback: options.startFallback };
+    points.push({ topic, partition, ...startOffset(place, committed.get(place), bounds, policy) });
+  }
+  return points;
+}
+
+/** @returns the committed offsets by place; partitions without one are missing */
+export async function committedOffsets(
+  options: Pick<LaneOpeningOptions, 'client' | 'environment' | 'groupId' | 'timeoutMs' | 'resendMs'>,
+  partitions: readonly TopicPartition[] | null,
+): Promise<Map<string, number>> {
+  const { client, environment, groupId, timeoutMs, resendMs } = options;
+  const wanted = partitions?.map(({ topic, partition }): [string, number] => [topic, partition]) ?? null;
+  const deadlineAt = environment.clock.now() + timeoutMs;
+  while (true) {
+    const deadlineMs = deadlineAt - environment.clock.now();
+    if (deadlineMs <= 0) throw new MusterError('TIMEOUT', `the committed offsets of ${groupId}`);
+    const request = { groupId, requireStable: true, partitions: wanted };
+    const outcome = await client.request('fetch', request, { deadlineMs, resendMs });
+    if (outcome.kind === 'aborted') throw new MusterError('CLOSED');
+    if (outcome.kind === 'expired') throw new MusterError('TIMEOUT', outcome.lastProblem);
+    if (outcome.error !== 'NONE' || outcome.fields === undefined) throw new MusterError(outcome.error, outcome.detail);
+    const offsets = readOffsets(outcome.fields);
+    if (offsets !== undefined) return offsets;
+    await pause(environment.clock, Math.min(UNSTABLE_RETRY_MS, deadlineMs));
+  }
+}
+
+/** @returns undefined where an offset is still unstable: ask again */
+function readOffsets(reply: FetchReply): Map<string, number> | undefined {
+  const offsets = new Map<string, number>();
+  for (const { topic, partition, offset, error } of reply.partitions) {
+    const name = errorName(error);
+    if (name === 'UNSTABLE_OFFSET_COMMIT') return undefined;
+    if (name !== 'NONE') throw new MusterError(name, placeOf(topic, partition));
+    // kafka: -1 says that there is none.
+    if (offset >= 0) offsets.set(placeOf(topic, partition), offset);
+  }
+  return offsets;
+}

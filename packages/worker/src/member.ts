@@ -1,0 +1,169 @@
+/**
+ * Plain membership: join, sync and heartbeat for anything that is not a stream: shards, cron owners, "one of us does it".
+ *
+ * What is shared and how is the application's business: opaque metadata goes in, an opaque assignment comes out. The
+ * rebalance protocol is eager: what was assigned is given up before each round.
+ */
+
+import type { JoinMember } from '@muster/assignors';
+import { asMusterError, type MusterError, messageOf } from './errors.js';
+import type { MemberHandler, NewAssignment, OfferedProtocol } from './member-handler.js';
+import { Membership } from './membership.js';
+import type { MusterContext } from './muster-context.js';
+import { type MemberOptions, memberSettings } from './options.js';
+import { withinMs } from './waiting.js';
+
+/** What a member holds between two rebalances. */
+export interface Holding {
+  readonly assignment: Uint8Array;
+  readonly protocolName: string;
+  readonly generation: number;
+  readonly memberId: string;
+  readonly isLeader: boolean;
+  /** Aborts when the holding ends, in good order or not. */
+  readonly signal: AbortSignal;
+}
+
+export interface PlainMemberOptions extends MemberOptions {
+  /** Members of one group must agree on it; `consumer` is taken. */
+  readonly protocolType: string;
+  /** In order of preference. */
+  readonly protocols: readonly OfferedProtocol[];
+  /** The leader's part: one assignment per member; who is left out gets an empty one. */
+  assign(
+    protocolName: string,
+    members: readonly JoinMember[],
+  ): ReadonlyMap<string, Uint8Array> | Promise<ReadonlyMap<string, Uint8Array>>;
+  onAssigned?(holding: Holding): Promise<void> | void;
+  /** Another round begins: stop; the others wait for this to end. */
+  onRevoked?(holding: Holding): Promise<void> | void;
+  /** Somebody else may hold it already. */
+  onLost?(holding: Holding, reason: MusterError): Promise<void> | void;
+}
+
+const CLOSE_TIMEOUT_MS = 30_000;
+
+export class Member implements MemberHandler {
+  readonly #context: MusterContext;
+  readonly #options: PlainMemberOptions;
+  readonly #membership: Membership;
+  readonly #hookTimeoutMs: number;
+  #current: { readonly holding: Holding; readonly abort: AbortController } | undefined;
+  #closing: Promise<void> | undefined;
+
+  /** Use `muster.member`. Throws MusterError INVALID_ARGUMENT. */
+  constructor(context: MusterContext, options: PlainMemberOptions) {
+    const { client, environment, clientId } = context;
+    const settings = memberSettings(options);
+    this.#context = context;
+    this.#options = options;
+    this.#hookTimeoutMs = settings.rebalanceTimeoutMs;
+    this.#membership = new Membership({
+      client,
+      environment,
+      clientId,
+      logger: options.logger ?? context.logger,
+      protocolType: options.protocolType,
+      handler: this,
+      ...settings,
+    });
+  }
+
+  /** Joins. Resolves with the first assignment; throws what the coordinator refused with. */
+  async start(): Promise<void> {
+    this.#membership.start();
+    await this.#membership.firstStable;
+    const { state } = this.#membership;
+    if (state.kind !== 'failed' && this.#closing === undefined) return;
+    await this.close();
+    throw state.kind === 'failed' ? state.error : new MusterError('CLOSED', this.#options.group);
+  }
+
+  /** What is held now; undefined during a rebalance and after a loss. */
+  get holding(): Holding | undefined {
+    return this.#membership.mayHandle() ? this.#current?.holding : undefined;
+  }
+  get isClosed(): boolean {
+    return this.#closing !== undefined;
+  }
+  get state(): string {
+    return this.#membership.state.kind;
+  }
+  /** Resolves when the membership has ended: with the error if it failed. */
+  get ended(): Promise<MusterError | undefined> {
+    return this.#membership.ended;
+  }
+
+  /** Asks for another round, for instance because there is something new to share out. */
+  rejoin(reason: string): void {
+    this.#membership.rejoin(reason);
+  }
+
+  /** Gives up what is held, then leaves unless told otherwise. Ends within `timeoutMs`, never throws. */
+  close(options: { readonly leave?: boolean; readonly timeoutMs?: number } = {}): Promise<void> {
+    this.#closing ??= this.#close(options.leave ?? this.#options.instanceId === undefined, options.timeoutMs);
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  protocols(): readonly OfferedProtocol[] {
+    return this.#options.protocols;
+  }
+
+  async prepare(loss: MusterError | undefined): Promise<void> {
+    const current = this.#current;
+    this.#current = undefined;
+    if (current === undefined) return;
+    current.abort.abort(loss);
+    const { holding } = current;
+    if (loss === undefined) await this.#hook(() => this.#options.onRevoked?.(holding));
+    else await this.#hook(() => this.#options.onLost?.(holding, loss));
+  }
+
+  async assign(protocolName: string, members: readonly JoinMember[]): Promise<ReadonlyMap<string, Uint8Array>> {
+    return await this.#options.assign(protocolName, members);
+  }
+
+  async install(given: NewAssignment): Promise<'stable'> {
+    const abort = new AbortController();
+    const { assignment, protocolName, isLeader } = given;
+    const { generationId, memberId } = given.identity;
+    const holding = { assignment, protocolName, isLeader, generation: generationId, memberId, signal: abort.signal };
+    this.#current = { holding, abort };
+    await this.#hook(() => this.#options.onAssigned?.(holding));
+    return 'stable';
+  }
+
+  fence(loss: MusterError): void {
+    this.#current?.abort.abort(loss);
+  }
+
+  async #close(leave: boolean, timeoutMs = CLOSE_TIMEOUT_MS): Promise<void> {
+    const { clock } = this.#context.environment;
+    const deadlineAt = clock.now() + timeoutMs;
+    const leftMs = () => Math.max(0, deadlineAt - clock.now());
+    try {
+      await withinMs(clock, leftMs() * 0.75, this.#membership.hold());
+      await withinMs(clock, leftMs() * 0.75, this.prepare(undefined));
+    } catch (thrown) {
+      this.#context.logger.error('closing went on after a failure', { error: messageOf(thrown) });
+    }
+    await this.#membership.end({ leave, timeoutMs: leftMs() });
+  }
+
+  async #hook(call: () => Promise<void> | void): Promise<void> {
+    try {
+      const outcome = await withinMs(
+        this.#context.environment.clock,
+        this.#hookTimeoutMs,
+        Promise.resolve().then(call),
+      );
+      if (outcome.kind !== 'done') this.#context.logger.error('a hook takes too long: going on without it');
+    } catch (thrown) {
+      throw asMusterError(thrown, 'HOOK_FAILED');
+    }
+  }
+}

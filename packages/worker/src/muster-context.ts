@@ -1,0 +1,18 @@
+/**
+ * What the parts of one connection share.
+ */
+
+import type { Environment } from './clock.js';
+import type { CoordinatorClient } from './coordinator-client.js';
+import type { Logger } from './logger.js';
+import type { Streams } from './streams.js';
+import type { Topics } from './topics.js';
+
+export interface MusterContext {
+  readonly client: CoordinatorClient;
+  readonly streams: Streams;
+  readonly topics: Topics;
+  readonly environment: Environment;
+  readonly logger: Logger;
+  readonly clientId: string;
+}

@@ -1,0 +1,154 @@
+/**
+ * The entry: one connection to NATS, and from it consumers, members, producers, topics and administration.
+ */
+
+import { Subjects } from '@muster/protocol';
+import { type NatsConnection, nuid } from 'nats';
+import { Admin } from './admin.js';
+import { type Environment, systemClock } from './clock.js';
+import { type Codec, jsonCodec } from './codecs.js';
+import { type CloseOptions, Consumer } from './consumer.js';
+import { CoordinatorClient } from './coordinator-client.js';
+import { MusterError } from './errors.js';
+import { type Logger, silentLogger } from './logger.js';
+import { Member, type PlainMemberOptions } from './member.js';
+import type { MusterContext } from './muster-context.js';
+import { NatsStreams } from './nats-streams.js';
+import { dialNats, type NatsOptions, NatsTransport } from './nats-transport.js';
+import type { ConsumerOptions } from './options.js';
+import { Producer, type ProducerLimits } from './producer.js';
+import type { Streams } from './streams.js';
+import type { TopicSpec } from './topic.js';
+import { Topics } from './topics.js';
+import type { Transport } from './transport.js';
+
+/** Where the cluster is. Everything of nats.js' own options is accepted beside ours: servers, user, authenticator, tls. */
+export interface ConnectOptions extends NatsOptions {
+  /** Default `default`. */
+  readonly cluster?: string;
+  /** Shown by the coordinator for every member of this connection. Default `name`, else `muster`. */
+  readonly clientId?: string;
+  /** A connection of the application's own; it is not closed by `close`. Then no other NATS option counts. */
+  readonly connection?: NatsConnection;
+  /** Silent by default. */
+  readonly logger?: Logger;
+}
+
+export interface ProducerOptions<Value> extends ProducerLimits {
+  /** A name from the registry, or a topic given inline. */
+  readonly topic: string | TopicSpec;
+  /** Default JSON. */
+  readonly codec?: Codec<Value>;
+}
+
+interface Closable {
+  readonly isClosed: boolean;
+  close(options?: CloseOptions): Promise<void>;
+}
+
+/**
+ * Connects to the NATS system of a cluster. No coordinator needs to be there yet.
+ * @returns the connection; throws MusterError CONNECTION_FAILED, INVALID_ARGUMENT
+ */
+export async function connect(options: ConnectOptions = {}): Promise<Muster> {
+  const { cluster = 'default', clientId, connection, logger = silentLogger, ...nats } = options;
+  if (!/^[A-Za-z0-9_-]{1,64}$/.test(cluster)) {
+    throw new MusterError('INVALID_ARGUMENT', 'a cluster name has 1 to 64 of A-Z a-z 0-9 _ -');
+  }
+  const environment: Environment = { clock: systemClock, random: Math.random, newId: () => nuid.next() };
+  const live = connection ?? (await dialNats(nats));
+  const inbox = nats.inboxPrefix === undefined ? {} : { inboxPrefix: nats.inboxPrefix };
+  const transport = new NatsTransport(live, { isOwn: connection === undefined, ...inbox });
+  const streams = new NatsStreams(live, transport, environment);
+  return new Muster({ cluster, clientId: clientId ?? nats.name ?? 'muster', transport, streams, environment, logger });
+}
+
+export class Muster {
+  readonly cluster: string;
+  /** The topic registry. */
+  readonly topics: Topics;
+  readonly #transport: Transport;
+  readonly #context: MusterContext;
+  readonly #open = new Set<Closable>();
+  #closing: Promise<void> | undefined;
+
+  /** Use `connect`; tests pass ports of their own. */
+  constructor(parts: {
+    readonly cluster: string;
+    readonly clientId: string;
+    readonly transport: Transport;
+    readonly streams: Streams;
+    readonly environment: Environment;
+    readonly logger: Logger;
+  }) {
+    const { cluster, clientId, transport, streams, environment, logger } = parts;
+    const subjects = new Subjects(cluster);
+    this.cluster = cluster;
+    this.topics = new Topics({ streams, clock: environment.clock, cluster, subjects });
+    this.#transport = transport;
+    const client = new CoordinatorClient({ transport, subjects, environment, logger });
+    this.#context = { client, streams, topics: this.topics, environment, logger, clientId };
+  }
+
+  /**
+   * Joins a group as a consumer of topics. Resolves with the first assignment in place.
+   * Throws MusterError: INVALID_ARGUMENT, UNKNOWN_TOPIC, or what the coordinator refused the member with.
+   */
+  async consumer<Value = unknown>(options: ConsumerOptions<Value>): Promise<Consumer<Value>> {
+    this.#requireOpen();
+    // Known before it has joined, so that `close` ends one that still tries.
+    const consumer = this.#tracked(new Consumer<Value>(this.#context, options, options.codec ?? jsonCodec<Value>()));
+    await consumer.start();
+    return consumer;
+  }
+
+  /** Joins a group as a plain member. Resolves with the first assignment; throws as `consumer`. */
+  async member(options: PlainMemberOptions): Promise<Member> {
+    this.#requireOpen();
+    const member = this.#tracked(new Member(this.#context, options));
+    await member.start();
+    return member;
+  }
+
+  /** @returns a producer for one topic; throws MusterError UNKNOWN_TOPIC, STREAM_UNAVAILABLE */
+  async producer<Value = unknown>(options: ProducerOptions<Value>): Promise<Producer<Value>> {
+    this.#requireOpen();
+    const { topic: wanted, codec = jsonCodec<Value>(), ...limits } = options;
+    if (typeof wanted !== 'string') this.topics.declare([wanted]);
+    const topic = await this.topics.describe(typeof wanted === 'string' ? wanted : wanted.name);
+    const { streams, environment } = this.#context;
+    return this.#tracked(new Producer({ topic, codec, streams, environment, limits }));
+  }
+
+  /** @returns the administration of the cluster's groups; `timeoutMs` bounds each of its calls, default 15,000 */
+  admin(options: { readonly timeoutMs?: number } = {}): Admin {
+    this.#requireOpen();
+    return new Admin(this.#context, options);
+  }
+
+  /** Closes everything made here, each within `timeoutMs`, then the connection if it was opened here. Never throws. */
+  close(options: CloseOptions = {}): Promise<void> {
+    this.#closing ??= this.#close(options);
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(options: CloseOptions): Promise<void> {
+    await Promise.all([...this.#open].map((part) => part.close(options)));
+    this.#context.client.close();
+    await this.#transport.close();
+  }
+
+  #tracked<Part extends Closable>(part: Part): Part {
+    for (const known of this.#open) if (known.isClosed) this.#open.delete(known);
+    this.#open.add(part);
+    return part;
+  }
+
+  #requireOpen(): void {
+    if (this.#closing !== undefined) throw new MusterError('CLOSED', 'the connection');
+  }
+}

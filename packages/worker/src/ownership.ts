@@ -1,0 +1,226 @@
+/**
+ * What this consumer owns: taking partitions, giving them up in good order, losing them. The consumer's side of the
+ * membership protocol, for both rebalance protocols (assignors.md 7.3).
+ *
+ * Does not talk join and sync (membership.ts), does not run handlers (consumer.ts).
+ *
+ * W1 giving up: stop delivery, drain up to a deadline, onRevoked, commit, end the lane; only then the membership goes on.
+ * W2 losing: lanes are aborted at once, nothing is committed, then onLost.
+ * W3 cooperative: what stays never stops.
+ */
+
+import {
+  type Assignor,
+  encodeSubscriptionFor,
+  type JoinMember,
+  type PreviousAssignment,
+  partitionsMissingFrom,
+  type RebalanceProtocol,
+  runAssignor,
+  topicsToLookUp,
+} from '@muster/assignors';
+import { decodeAssignment, type TopicPartition } from '@muster/protocol';
+import type { Environment } from './clock.js';
+import type { Committer } from './committer.js';
+import { asMusterError, MusterError, messageOf } from './errors.js';
+import { emit } from './events.js';
+import { type Lane, placeOf } from './lane.js';
+import type { Logger } from './logger.js';
+import type { MemberHandler, NewAssignment, OfferedProtocol } from './member-handler.js';
+import type { Topics } from './topics.js';
+import { withinMs } from './waiting.js';
+
+/** Called in order, awaited, never two at a time. Each has the rebalance timeout to end in. */
+export interface OwnershipHooks {
+  /** Before the first message of these partitions is delivered. */
+  onAssigned?(partitions: readonly TopicPartition[]): Promise<void> | void;
+  /** No message of these is delivered any more, running handlers have ended or run out of time; commits still work. */
+  onRevoked?(partitions: readonly TopicPartition[]): Promise<void> | void;
+  /** These are somebody else's already: nothing can be committed. */
+  onLost?(partitions: readonly TopicPartition[], reason: MusterError): Promise<void> | void;
+}
+
+export interface OwnershipOptions {
+  readonly group: string;
+  readonly topics: readonly string[];
+  readonly registry: Topics;
+  readonly assignors: readonly Assignor[];
+  readonly rebalanceProtocol: RebalanceProtocol;
+  readonly hooks: OwnershipHooks;
+  readonly environment: Environment;
+  readonly logger: Logger;
+  readonly drainTimeoutMs: number;
+  readonly hookTimeoutMs: number;
+  readonly commitTimeoutMs: number;
+  readonly committer: () => Committer;
+  /** Opens lanes at their start offsets; throws a retriable MusterError where that cannot be done now. */
+  openLanes(partitions: readonly TopicPartition[]): Promise<readonly (() => Lane)[]>;
+}
+
+export class Ownership implements MemberHandler {
+  readonly #options: OwnershipOptions;
+  readonly #lanes = new Map<string, Lane>();
+  #previous: PreviousAssignment | undefined;
+  #isMember = false;
+  #memberId = '';
+
+  constructor(options: OwnershipOptions) {
+    this.#options = options;
+  }
+
+  /** The lanes owned now. */
+  lanes(): IterableIterator<Lane> {
+    return this.#lanes.values();
+  }
+
+  /** @returns the partitions owned now */
+  assignment(): TopicPartition[] {
+    return [...this.#lanes.values()].map(partitionOf);
+  }
+
+  protocols(): readonly OfferedProtocol[] {
+    const { assignors, topics } = this.#options;
+    const owned = this.#options.rebalanceProtocol === 'cooperative' ? this.assignment() : [];
+    // kafka: sends the generation of its last JoinGroup. Here it is that of the assignment that `owned` comes from: a
+    // member that missed a SyncGroup must not pass an old ownership off as a new one.
+    const generation = this.#isMember ? (this.#previous?.generation ?? -1) : -1;
+    const previous = this.#previous === undefined ? {} : { previous: this.#previous };
+    const state = { topics, owned, generation, ...previous };
+    return assignors.map((assignor) => ({ name: assignor.name, metadata: encodeSubscriptionFor(assignor, state) }));
+  }
+
+  async prepare(loss: MusterError | undefined): Promise<void> {
+    const { rebalanceProtocol, committer, commitTimeoutMs, logger } = this.#options;
+    const lanes = [...this.#lanes.values()];
+    this.#emit('rebalance');
+    if (loss !== undefined) {
+      await this.#lose(lanes, loss);
+    } else if (rebalanceProtocol === 'eager') {
+      await this.release(lanes, this.#options.drainTimeoutMs);
+    } else if (lanes.length > 0) {
+      // kafka: a commit that fails here does not stop the rejoin; what it leaves out is handled again at worst.
+      await committer()
+        .flush(lanes, commitTimeoutMs)
+        .catch((thrown: unknown) => logger.debug('not committed before joining', { reason: messageOf(thrown) }));
+    }
+  }
+
+  async assign(protocolName: string, members: readonly JoinMember[]): Promise<ReadonlyMap<string, Uint8Array>> {
+    const { assignors, registry, rebalanceProtocol } = this.#options;
+    const assignor = assignors.find(({ name }) => name === protocolName);
+    if (assignor === undefined) throw new MusterError('ASSIGNOR_FAILED', `there is no assignor named ${protocolName}`);
+    const counts = await registry.partitionCounts(topicsToLookUp(members));
+    const run = runAssignor(assignor, members, counts, rebalanceProtocol);
+    if (run.kind === 'assigned') return run.assignments;
+    throw new MusterError('ASSIGNOR_FAILED', `${protocolName}: ${JSON.stringify(run.refusal)}`);
+  }
+
+  async install(given: NewAssignment): Promise<'stable' | 'rejoin'> {
+    const decoded = decodeAssignment(given.assignment);
+    if (decoded.kind === 'malformed') throw new MusterError('ASSIGNOR_FAILED', decoded.reason);
+    const assigned = decoded.value.partitions;
+    const { topics, logger, drainTimeoutMs } = this.#options;
+    // kafka: a leader with another view of our subscription: join again instead of installing.
+    if (assigned.some(({ topic }) => !topics.includes(topic))) return 'rejoin';
+    const generation = given.identity.generationId;
+    const owned = this.assignment();
+    const lost = partitionsMissingFrom(owned, assigned);
+    const added = partitionsMissingFrom(assigned, owned);
+    this.#isMember = true;
+    this.#memberId = given.identity.memberId;
+    await this.release(this.#lanesOf(lost), drainTimeoutMs);
+    this.#previous = { partitions: assigned, generation };
+    try {
+      await this.#take(added);
+    } catch (thrown) {
+      const error = asMusterError(thrown, 'HOOK_FAILED');
+      if (!error.retriable) throw error;
+      logger.warn('cannot begin with what was assigned: joining again', { error: error.message });
+      return 'rejoin';
+    }
+    return lost.length > 0 ? 'rejoin' : 'stable';
+  }
+
+  fence(loss: MusterError): void {
+    this.#isMember = false;
+    for (const lane of this.#lanes.values()) lane.end(loss);
+  }
+
+  /** Gives lanes up in good order (W1), in about `drainTimeoutMs` and the time of a commit. */
+  async release(lanes: readonly Lane[], drainTimeoutMs: number): Promise<void> {
+    if (lanes.length === 0) return;
+    const { committer, commitTimeoutMs, hooks, logger } = this.#options;
+    const partitions = lanes.map(partitionOf);
+    const drained = await Promise.all(lanes.map((lane) => lane.drain(drainTimeoutMs)));
+    if (drained.includes(false)) {
+      logger.warn('handlers still run on partitions that are given up', { partitions, drainTimeoutMs });
+    }
+    try {
+      await this.#hook('onRevoked', hooks.onRevoked?.bind(hooks, partitions));
+      await committer()
+        .flush(lanes, commitTimeoutMs)
+        .catch((thrown: unknown) => logger.warn('given up without a commit', { reason: messageOf(thrown) }));
+    } finally {
+      for (const lane of lanes) {
+        lane.end(new MusterError('OWNERSHIP_LOST', 'the partition was given up'));
+        this.#lanes.delete(placeOf(lane.topic.name, lane.partition));
+      }
+      this.#emit('revoked', partitions);
+    }
+  }
+
+  async #take(added: readonly TopicPartition[]): Promise<void> {
+    const { hooks, openLanes } = this.#options;
+    const opened = added.length === 0 ? [] : await openLanes(added);
+    await this.#hook('onAssigned', hooks.onAssigned?.bind(hooks, added));
+    // The membership may have ended while the hook ran: then nothing of this is ours.
+    if (!this.#isMember) return;
+    for (const open of opened) {
+      const lane = open();
+      this.#lanes.set(placeOf(lane.topic.name, lane.partition), lane);
+    }
+    this.#emit('assigned', added);
+  }
+
+  async #lose(lanes: readonly Lane[], loss: MusterError): Promise<void> {
+    this.fence(loss);
+    if (lanes.length === 0) return;
+    const partitions = lanes.map(partitionOf);
+    this.#lanes.clear();
+    this.#emit('lost', partitions, loss);
+    const { hooks } = this.#options;
+    await this.#hook('onLost', hooks.onLost?.bind(hooks, partitions, loss));
+  }
+
+  async #hook(name: string, call: (() => Promise<void> | void) | undefined): Promise<void> {
+    if (call === undefined) return;
+    const { environment, hookTimeoutMs, logger } = this.#options;
+    try {
+      // Through a promise, so that a hook that throws at once fails like one that rejects.
+      const running = Promise.resolve().then(call);
+      const outcome = await withinMs(environment.clock, hookTimeoutMs, running);
+      if (outcome.kind !== 'done') logger.error('a hook takes too long: going on without it', { name, hookTimeoutMs });
+    } catch (thrown) {
+      throw asMusterError(thrown, 'HOOK_FAILED');
+    }
+  }
+
+  #lanesOf(partitions: readonly TopicPartition[]): Lane[] {
+    return partitions.flatMap(({ topic, partition }) => this.#lanes.get(placeOf(topic, partition)) ?? []);
+  }
+
+  #emit(name: 'assigned' | 'revoked' | 'lost' | 'rebalance', partitions?: readonly TopicPartition[], error?: Error) {
+    const { group } = this.#options;
+    emit(name, {
+      group,
+      memberId: this.#memberId,
+      generation: this.#previous?.generation ?? -1,
+      ...(partitions === undefined ? {} : { partitions }),
+      ...(error === undefined ? {} : { error }),
+    });
+  }
+}
+
+function partitionOf(lane: Lane): TopicPartition {
+  return { topic: lane.topic.name, partition: lane.partition };
+}
