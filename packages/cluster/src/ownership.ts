@@ -264,7 +264,10 @@ export class Ownership {
     const now = clock.now();
     const owner = this.#owners.get(partition);
     const isOwnedByOther = owner !== undefined && view.isLive(owner.node, owner.incarnation);
-    if (isOwnedByOther || this.#isDraining || !isConnected() || !this.#isLeaseProven()) {
+    // A partition whose owner is known to be dead waits for nobody; of an unknown one we first listen who claims to have it.
+    const listenedMs = now - Math.max(this.#startedAt, view.stableSince);
+    const isListening = owner === undefined && listenedMs < settings.listenBeforeClaimMs;
+    if (isOwnedByOther || isListening || this.#isDraining || !isConnected() || !this.#isLeaseProven()) {
       this.#orphanSince[partition] = undefined;
       return;
     }
@@ -272,9 +275,6 @@ export class Ownership {
     this.#orphanSince[partition] = orphanSince;
     const backoff = this.#backoffs.get(partition);
     if (backoff !== undefined && now < backoff.until) return;
-    // A partition whose owner is known to be dead waits for nobody; of an unknown one we first listen who claims to have it.
-    const listenedMs = now - Math.max(this.#startedAt, view.stableSince);
-    if (owner === undefined && listenedMs < settings.listenBeforeClaimMs) return;
     const rank = this.#rank(partition, self);
     if (rank === undefined || now - orphanSince < rank * settings.claimRankDelayMs) return;
     if (this.counts().claiming < settings.claimsMax) this.#claim(partition);
