@@ -24,12 +24,17 @@ const READY: Readiness = { kind: 'ready' };
 
 /** It is our server and answers: it may not have recovered its streams or met its peers yet. */
 export async function isListening(server: MonitoredServer): Promise<Readiness> {
+  // `/jsz` first: a `/varz` asked for before JetStream is up is kept by the server and lacks JetStream from then on.
+  const jsz = await askMonitor(server.monitorUrl, '/jsz', ASK_TIMEOUT_MS);
+  if (jsz === undefined) return waiting(`${server.plan.name} does not answer on its monitor port`);
+  const storeDir = field(field(jsz.body, 'config'), 'store_dir');
+  if (typeof storeDir !== 'string' || storeDir === '') return waiting(`JetStream of ${server.plan.name} is not up`);
+  if (storeDir !== server.plan.storeDir && !storeDir.startsWith(`${server.plan.storeDir}/`)) {
+    return waiting(`the monitor port of ${server.plan.name} is answered by a server with store ${storeDir} (Y1)`);
+  }
   const varz = await askMonitor(server.monitorUrl, '/varz', ASK_TIMEOUT_MS);
-  if (varz === undefined) return waiting(`${server.plan.name} does not answer on its monitor port`);
-  const name = field(varz.body, 'server_name');
-  const storeDir = field(field(field(varz.body, 'jetstream'), 'config'), 'store_dir');
-  const isOurStore = typeof storeDir === 'string' && storeDir.startsWith(server.plan.storeDir);
-  if (name !== server.plan.name || !isOurStore) {
+  const name = field(varz?.body, 'server_name');
+  if (name !== server.plan.name) {
     return waiting(`the monitor port of ${server.plan.name} is answered by server "${String(name)}" (Y1)`);
   }
   return READY;
@@ -62,6 +67,12 @@ export async function isClusterFormed(servers: readonly MonitoredServer[]): Prom
     const leader = field(field(jsz?.body, 'meta_cluster'), 'leader');
     if (typeof leader !== 'string' || leader === '') return waiting(`${server.plan.name} knows no JetStream leader`);
     leaders.add(leader);
+    const size = field(field(jsz?.body, 'meta_cluster'), 'cluster_size');
+    if (size !== servers.length) {
+      return waiting(
+        `${server.plan.name} counts ${String(size)} of ${servers.length} servers in JetStream's meta group`,
+      );
+    }
     if (leader === server.plan.name) {
       const replicas = list(field(field(jsz?.body, 'meta_cluster'), 'replicas'));
       const current = replicas.filter((replica) => field(replica, 'current') === true).length;

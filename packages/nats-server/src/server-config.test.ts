@@ -25,10 +25,11 @@ describe('the configuration file', () => {
     );
   });
 
-  it('of a cluster member has routes to all others and not to itself', () => {
+  it('of a cluster member has as many routes as there are servers, its own among them', () => {
     const text = serverConfig(plan(2), cluster, plain);
     expect(text.match(/nats-route:\S+/g)).toEqual([
       'nats-route://muster:s3cret@127.0.0.1:20021"',
+      'nats-route://muster:s3cret@127.0.0.1:20022"',
       'nats-route://muster:s3cret@127.0.0.1:20023"',
     ]);
     expect(text).toContain('listen: "127.0.0.1:20022"');

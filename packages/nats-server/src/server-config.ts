@@ -53,8 +53,11 @@ export function serverConfig(plan: ServerPlan, cluster: ClusterPlan | undefined,
       `  listen: ${quote(`${LOOPBACK}:${plan.ports.cluster}`)}`,
       '  no_advertise: true',
       `  authorization { user: ${quote(ROUTE_USER)}, password: ${quote(cluster.secret)} }`,
+      // Also the server's own route, which it recognises and drops: the number of routes is the size of cluster that a
+      // server waits for before the first meta leader election. With one route less, a cluster of three can found its
+      // JetStream with two, and the third may never be let in.
       '  routes: [',
-      ...cluster.servers.filter((other) => other.name !== plan.name).map(route),
+      ...cluster.servers.map(route),
       '  ]',
       '}',
     );
