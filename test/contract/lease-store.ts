@@ -219,7 +219,11 @@ export function leaseStoreContract(name: string, openWorld: () => Promise<LeaseW
       await world.heal('a');
       let entry: LeaseEntry | undefined;
       const recover = async () => {
-        while (entry === undefined) entry = await store.read('one').catch(() => undefined);
+        while (entry === undefined) {
+          entry = await store.read('one').catch(() => undefined);
+          // Refused at once while disconnected: others must have their turn in between.
+          await new Promise((resolve) => setImmediate(resolve));
+        }
       };
       await world.finish(recover());
       expect(words(entry?.value)).toBe('1');

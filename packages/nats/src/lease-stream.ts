@@ -129,8 +129,9 @@ async function tryOnce(
   const made = await api.call(`STREAM.CREATE.${name}`, wanted, CALL_TIMEOUT_MS);
   switch (made.kind) {
     case 'ok':
-      // Looked at once more: a server that does not know a setting ignores it without a word.
-      return { kind: 'again', cause: 'made just now' };
+      // A server that does not know a setting ignores it without a word: the answer shows what it understood.
+      refuseDifferences(name, wanted, made.body);
+      return { kind: 'there' };
     case 'unavailable':
       return { kind: 'again', cause: made.cause };
     case 'error':
