@@ -78,6 +78,7 @@ export class Consumer<Value> {
   #use: 'unused' | 'run' | 'iterate' = 'unused';
   #failure: MusterError | undefined;
   #closing: Promise<void> | undefined;
+  #isClosed = false;
 
   /** Use `muster.consumer`. Throws MusterError INVALID_ARGUMENT. */
   constructor(context: MusterContext, options: ConsumerOptions<Value>, codec: Codec<Value>) {
@@ -116,7 +117,7 @@ export class Consumer<Value> {
   }
 
   get isClosed(): boolean {
-    return this.#closing !== undefined;
+    return this.#isClosed;
   }
 
   /** Joins the group. Resolves when the first assignment is in place; throws what the coordinator refused with. */
@@ -223,6 +224,7 @@ export class Consumer<Value> {
     this.#committer.close();
     const leave = options.leave ?? this.#settings.groupInstanceId === null;
     await this.#membership.end({ leave, timeoutMs: leftMs() });
+    this.#isClosed = true;
     this.#closed.resolve();
   }
 

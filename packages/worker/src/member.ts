@@ -6,7 +6,7 @@
  */
 
 import type { JoinMember } from '@muster/assignors';
-import { asMusterError, type MusterError, messageOf } from './errors.js';
+import { asMusterError, MusterError, messageOf } from './errors.js';
 import type { MemberHandler, NewAssignment, OfferedProtocol } from './member-handler.js';
 import { Membership } from './membership.js';
 import type { MusterContext } from './muster-context.js';
@@ -50,6 +50,7 @@ export class Member implements MemberHandler {
   readonly #hookTimeoutMs: number;
   #current: { readonly holding: Holding; readonly abort: AbortController } | undefined;
   #closing: Promise<void> | undefined;
+  #isClosed = false;
 
   /** Use `muster.member`. Throws MusterError INVALID_ARGUMENT. */
   constructor(context: MusterContext, options: PlainMemberOptions) {
@@ -84,7 +85,7 @@ export class Member implements MemberHandler {
     return this.#membership.mayHandle() ? this.#current?.holding : undefined;
   }
   get isClosed(): boolean {
-    return this.#closing !== undefined;
+    return this.#isClosed;
   }
   get state(): string {
     return this.#membership.state.kind;
@@ -152,6 +153,7 @@ export class Member implements MemberHandler {
       this.#context.logger.error('closing went on after a failure', { error: messageOf(thrown) });
     }
     await this.#membership.end({ leave, timeoutMs: leftMs() });
+    this.#isClosed = true;
   }
 
   async #hook(call: () => Promise<void> | void): Promise<void> {

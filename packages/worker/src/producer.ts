@@ -93,7 +93,7 @@ export class Producer<Value> {
   }
 
   get isClosed(): boolean {
-    return this.#closing.signal.aborted;
+    return this.#closing.signal.aborted && this.#pending.size === 0;
   }
 
   /**

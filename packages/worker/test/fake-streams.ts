@@ -1,0 +1,143 @@
+/**
+ * JetStream in memory: streams of messages, readers that can be made to fail, publishes that can be refused.
+ */
+
+import { MusterError } from '../src/errors.js';
+import type {
+  Bucket,
+  Headers,
+  PublishOutcome,
+  ReaderConfig,
+  ReaderEvents,
+  StreamBounds,
+  StreamConfig,
+  StreamMessage,
+  StreamReader,
+  Streams,
+} from '../src/streams.js';
+
+interface Stored {
+  readonly offset: number;
+  readonly subject: string;
+  readonly payload: Uint8Array;
+  readonly headers: Headers;
+}
+
+class FakeReader implements StreamReader {
+  readonly config: ReaderConfig;
+  readonly events: ReaderEvents;
+  readonly #stream: Stored[];
+  #next: number;
+  #wanted = 0;
+  isClosed = false;
+
+  constructor(config: ReaderConfig, events: ReaderEvents, stream: Stored[]) {
+    this.config = config;
+    this.events = events;
+    this.#stream = stream;
+    this.#next = config.startOffset;
+  }
+  get behind(): number {
+    return this.#rest().length;
+  }
+  pull(count: number): void {
+    this.#wanted += count;
+    queueMicrotask(() => this.feed());
+  }
+  close(): void {
+    this.isClosed = true;
+  }
+  feed(): void {
+    for (const stored of this.#rest()) {
+      if (this.isClosed || this.#wanted === 0) return;
+      this.#wanted -= 1;
+      this.#next = stored.offset + 1;
+      const message: StreamMessage = { ...stored, timestampMs: 0, behind: this.#rest().length };
+      this.events.onMessage(message);
+    }
+  }
+  fail(): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.events.onFailed(new MusterError('STREAM_UNAVAILABLE', 'the test says so'));
+  }
+  #rest(): Stored[] {
+    const prefix = this.config.subject.replace(/>$/, '');
+    return this.#stream.filter(({ offset, subject }) => offset >= this.#next && subject.startsWith(prefix));
+  }
+}
+
+export class FakeStreams implements Streams {
+  readonly readers: FakeReader[] = [];
+  readonly published: { readonly messageId: string; readonly subject: string }[] = [];
+  /** Decides the next publishes; undefined stores. */
+  onPublish: ((messageId: string) => PublishOutcome | undefined) | undefined;
+  /** Makes every opening of a reader fail. */
+  isReadable = true;
+  readonly #streams = new Map<string, Stored[]>();
+  readonly #buckets = new Map<string, Map<string, Uint8Array>>();
+
+  async openReader(config: ReaderConfig, events: ReaderEvents): Promise<StreamReader> {
+    if (!this.isReadable) throw new MusterError('STREAM_UNAVAILABLE', 'the test says so');
+    const reader = new FakeReader(config, events, this.#stream(config.stream));
+    this.readers.push(reader);
+    return reader;
+  }
+  async publish(message: {
+    readonly subject: string;
+    readonly payload: Uint8Array;
+    readonly messageId: string;
+    readonly headers: Headers;
+  }): Promise<PublishOutcome> {
+    this.published.push({ messageId: message.messageId, subject: message.subject });
+    const outcome = this.onPublish?.(message.messageId);
+    if (outcome !== undefined) return outcome;
+    const offset = this.store('orders', message.subject, message.payload, message.headers);
+    return { kind: 'stored', stream: 'orders', offset, duplicate: false };
+  }
+  async bounds(stream: string): Promise<StreamBounds> {
+    return { firstOffset: 1, nextOffset: this.#stream(stream).length + 1 };
+  }
+  async countFrom(config: ReaderConfig): Promise<number> {
+    return new FakeReader(config, { onMessage: () => {}, onFailed: () => {} }, this.#stream(config.stream)).behind;
+  }
+  async createStream(config: StreamConfig): Promise<void> {
+    this.#stream(config.name);
+  }
+  async deleteStream(name: string): Promise<boolean> {
+    return this.#streams.delete(name);
+  }
+  bucket(name: string): Bucket {
+    const entries = this.#buckets.get(name) ?? new Map<string, Uint8Array>();
+    this.#buckets.set(name, entries);
+    return {
+      get: async (key) => entries.get(key),
+      create: async (key, value) => {
+        if (entries.has(key)) return false;
+        entries.set(key, value);
+        return true;
+      },
+      entries: async () => entries,
+      delete: async (key) => {
+        entries.delete(key);
+      },
+    };
+  }
+
+  /** Puts a message into a stream. @returns its offset */
+  store(stream: string, subject: string, payload: Uint8Array, headers: Headers = {}): number {
+    const messages = this.#stream(stream);
+    const offset = messages.length + 1;
+    messages.push({ offset, subject, payload, headers });
+    for (const reader of this.readers) if (reader.config.stream === stream) reader.feed();
+    return offset;
+  }
+
+  #stream(name: string): Stored[] {
+    const known = this.#streams.get(name);
+    if (known !== undefined) return known;
+    const fresh: Stored[] = [];
+    this.#streams.set(name, fresh);
+    return fresh;
+  }
+}
