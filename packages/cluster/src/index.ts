@@ -2,6 +2,8 @@ export * from './cluster-node.js';
 export * from './cluster-record.js';
 export { NodeIdInUse } from './lease.js';
 export type { LeaseState, LeaseValue } from './lease-entry.js';
+export type { Heartbeat } from './messages.js';
+export { parseHeartbeat } from './messages.js';
 export type { ClaimResult, KnownOwner, LogTail, PartitionHost } from './ownership.js';
 export * from './placement.js';
 export * from './ports.js';

@@ -1,0 +1,51 @@
+/**
+ * `muster demo`, behind `npm start`: the whole idea on real parts, with a ledger at the end.
+ */
+
+import { Command } from 'commander';
+import { exitCodes } from '../exit-codes.js';
+import { makeDisplay } from './display.js';
+import type { DemoOptions } from './options.js';
+import { demoFlags } from './options.js';
+import { Demo } from './run.js';
+
+/** A second Ctrl-C within this time belongs to the first: terminals and npm each pass it on. */
+const secondSignalAfterMs = 2_000;
+
+export function demoCommand(): Command {
+  const command = new Command('demo').description(
+    'run a NATS cluster, coordinators, a producer and workers; kill a coordinator; add and remove a worker; keep a ledger',
+  );
+  for (const flag of demoFlags) command.addOption(flag);
+  return command.action(async (options: DemoOptions) => {
+    process.exitCode = await runDemo(options);
+  });
+}
+
+async function runDemo(options: DemoOptions): Promise<number> {
+  const display = makeDisplay(options.json ? process.stderr : process.stdout);
+  const demo = new Demo(options, display);
+  let signalledAt: number | undefined;
+  const onSignal = () => {
+    const now = performance.now();
+    if (signalledAt === undefined) {
+      signalledAt = now;
+      display.say('ending: the producer stops, the workers finish what is left');
+      demo.end();
+    } else if (now - signalledAt > secondSignalAfterMs) process.exit(exitCodes.failed);
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  try {
+    const result = await demo.run();
+    if (options.json) process.stdout.write(`${JSON.stringify(result)}\n`);
+    return result.ok ? exitCodes.ok : exitCodes.failed;
+  } catch (error) {
+    display.say(`the demonstration failed: ${error instanceof Error ? error.message : String(error)}`);
+    if (options.json) process.stdout.write(`${JSON.stringify({ ok: false, error: String(error) })}\n`);
+    return exitCodes.failed;
+  } finally {
+    process.off('SIGINT', onSignal);
+    process.off('SIGTERM', onSignal);
+  }
+}
