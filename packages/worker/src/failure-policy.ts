@@ -10,7 +10,7 @@ import { pause } from './waiting.js';
 
 /**
  * `stop` (default): the consumer ends with HANDLER_FAILED; the message is not committed and comes again.
- * `skip`: the message counts as handled. `retry`: again after a growing pause, the lane waiting; then `then`.
+ * `skip`: the message counts as handled. `retry`: again after a growing pause, the lane waiting; then `lastly`.
  */
 export type FailurePolicy =
   | { readonly kind: 'stop' }
@@ -23,7 +23,7 @@ export type FailurePolicy =
       readonly backoffMs?: number;
       readonly backoffMaxMs?: number;
       /** Default `stop`. */
-      readonly then?: 'stop' | 'skip';
+      readonly lastly?: 'stop' | 'skip';
     };
 
 export type HandlingResult =
@@ -49,7 +49,7 @@ export async function handleUnderPolicy<Value>(
       if (signal.aborted) return { kind: 'aborted' };
       logger.warn('handler failed', { topic, partition, offset, attempt, attempts, error: messageOf(thrown) });
       if (attempt >= attempts) {
-        const last = policy.kind === 'retry' ? (policy.then ?? 'stop') : policy.kind;
+        const last = policy.kind === 'retry' ? (policy.lastly ?? 'stop') : policy.kind;
         if (last === 'skip') return { kind: 'skipped' };
         return { kind: 'failed', error: new HandlerFailedError('HANDLER_FAILED', message, thrown) };
       }

@@ -1,0 +1,80 @@
+import { describe, expect, it } from 'vitest';
+import { orders } from '../test/consumer-scene.js';
+import { FakeStreams } from '../test/fake-streams.js';
+import { virtualEnvironment } from '../test/virtual-clock.js';
+import { jsonCodec } from './codecs.js';
+import { Producer, type ProducerLimits } from './producer.js';
+import type { PublishOutcome } from './streams.js';
+import { partitionOfKey } from './topic.js';
+
+function setUp(limits: ProducerLimits = {}) {
+  const streams = new FakeStreams();
+  const environment = virtualEnvironment();
+  const producer = new Producer<number>({ topic: orders, codec: jsonCodec(), streams, environment, limits });
+  return { streams, clock: environment.clock, producer };
+}
+
+const unavailable: PublishOutcome = { kind: 'unavailable', reason: '503' };
+
+describe('the producer', () => {
+  it("sends each key to its partition's subject and tells where it was stored", async () => {
+    const { producer, streams } = setUp();
+    const stored = await producer.send({ key: 'c.1', value: 1 });
+    const partition = partitionOfKey(orders, 'c.1');
+    expect(stored).toEqual({ topic: 'orders', partition, offset: 1, duplicate: false });
+    expect(streams.published[0]?.subject).toBe(`orders.${partition}.c=2E1`);
+  });
+
+  it('lets messages without a key take turns over the partitions', async () => {
+    const { producer } = setUp();
+    const stored = await Promise.all([1, 2, 3, 4].map((value) => producer.send({ value })));
+    expect(new Set(stored.map(({ partition }) => partition)).size).toBe(4);
+  });
+
+  it('repeats with the same message id until JetStream answers, later ones of the partition waiting', async () => {
+    const { producer, streams, clock } = setUp();
+    let failures = 3;
+    streams.onPublish = () => {
+      failures -= 1;
+      return failures >= 0 ? unavailable : undefined;
+    };
+    const first = producer.send({ partition: 0, value: 1, messageId: 'a' });
+    await clock.advance(1);
+    const second = producer.send({ partition: 0, value: 2, messageId: 'b' });
+    await clock.advance(5_000);
+    expect([(await first).offset, (await second).offset]).toEqual([1, 2]);
+    expect(streams.published.map(({ messageId }) => messageId)).toEqual(['a', 'a', 'a', 'a', 'b']);
+  });
+
+  it('does not let one repeated partition hold up the others', async () => {
+    const { producer, streams, clock } = setUp();
+    streams.onPublish = (messageId) => (messageId === 'a' ? unavailable : undefined);
+    const stuck = producer.send({ partition: 0, value: 1, messageId: 'a' }).catch((error: unknown) => error);
+    await clock.advance(1);
+    expect(await producer.send({ partition: 1, value: 2, messageId: 'b' })).toMatchObject({ partition: 1 });
+    await clock.advance(40_000);
+    expect(await stuck).toMatchObject({ code: 'TIMEOUT', retriable: true });
+  });
+
+  it('gives a refusal to the caller at once', async () => {
+    const { producer, streams } = setUp();
+    streams.onPublish = () => ({ kind: 'refused', reason: 'maximum bytes exceeded' });
+    await expect(producer.send({ value: 1 })).rejects.toMatchObject({ code: 'STREAM_REFUSED', retriable: false });
+  });
+
+  it('has no more messages in flight than allowed and refuses when too many wait', async () => {
+    const { producer, streams } = setUp({ maxInFlight: 2, maxWaiting: 1 });
+    const results = await Promise.allSettled([1, 2, 3, 4].map((value) => producer.send({ value })));
+    expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'fulfilled', 'rejected']);
+    expect(results[3]).toMatchObject({ reason: { code: 'QUEUE_FULL' } });
+    expect(streams.published).toHaveLength(3);
+  });
+
+  it('finishes what is under way when it is closed and takes nothing more', async () => {
+    const { producer } = setUp();
+    const sending = producer.send({ value: 1 });
+    await producer.close();
+    expect(await sending).toMatchObject({ offset: 1 });
+    await expect(producer.send({ value: 2 })).rejects.toMatchObject({ code: 'CLOSED' });
+  });
+});

@@ -1,0 +1,96 @@
+import { Subjects } from '@muster/protocol';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { FakeStreams } from '../test/fake-streams.js';
+import { virtualEnvironment } from '../test/virtual-clock.js';
+import { checkTopic, keyOf, keyTokens, messageSubject, partitionFilter, streamSubjects } from './topic.js';
+import { Topics } from './topics.js';
+
+function setUp() {
+  const { clock } = virtualEnvironment();
+  const streams = new FakeStreams();
+  return new Topics({ streams, clock, cluster: 'default', subjects: new Subjects('default') });
+}
+
+describe('the topic registry', () => {
+  it('creates, describes, lists and deletes topics', async () => {
+    const topics = setUp();
+    await topics.create({ name: 'orders', partitions: 8 });
+    await topics.create({ name: 'a b', partitions: 1 });
+    expect(await topics.describe('orders')).toEqual({
+      name: 'orders',
+      stream: 'MUSTER_default_T_orders',
+      subject: 'muster.default.t.orders.{partition}.{key}',
+      partitions: 8,
+      keyHash: 'fnv1a',
+    });
+    expect((await topics.list()).map(({ name }) => name)).toEqual(['a b', 'orders']);
+    await topics.delete('orders');
+    await expect(topics.describe('orders')).rejects.toMatchObject({ code: 'UNKNOWN_TOPIC' });
+  });
+
+  it('accepts the same topic again and refuses another shape, naming the difference', async () => {
+    const topics = setUp();
+    await topics.create({ name: 'orders', partitions: 8 });
+    await topics.create({ name: 'orders', partitions: 8 });
+    const again = topics.create({ name: 'orders', partitions: 9 });
+    await expect(again).rejects.toMatchObject({
+      code: 'TOPIC_EXISTS',
+      message: expect.stringContaining('partitions 8'),
+    });
+  });
+
+  it('leaves unknown topics out of the partition counts', async () => {
+    const topics = setUp();
+    await topics.create({ name: 'orders', partitions: 8 });
+    expect(await topics.partitionCounts(['orders', 'nothing'])).toEqual(new Map([['orders', 8]]));
+  });
+});
+
+describe('a topic', () => {
+  const topic = { name: 't', stream: 's', subject: 'a.{partition}.{key}', partitions: 4, keyHash: 'fnv1a' } as const;
+
+  it('has a filter per partition and one subject for its stream', () => {
+    expect(partitionFilter(topic, 3)).toBe('a.3.>');
+    expect(streamSubjects(topic)).toEqual(['a.*.>']);
+    const keyless = { ...topic, subject: 'a.{partition}' };
+    expect(partitionFilter(keyless, 3)).toBe('a.3');
+    expect(streamSubjects(keyless)).toEqual(['a.*']);
+  });
+
+  it.each([
+    ['no partition token', { subject: 'a.{key}' }],
+    ['two partition tokens', { subject: 'a.{partition}.{partition}' }],
+    ['a key that is not last', { subject: 'a.{key}.{partition}' }],
+    ['a wildcard', { subject: 'a.*.{partition}' }],
+    ['an empty token', { subject: 'a..{partition}' }],
+    ['a stream with a dot', { stream: 'a.b' }],
+    ['no partitions', { partitions: 0 }],
+    ['half a partition', { partitions: 1.5 }],
+    ['no name', { name: '' }],
+  ])('is refused with %s', (_name, change) => {
+    expect(() => checkTopic({ ...topic, ...change })).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }));
+  });
+
+  it('gives every key back from its subject, whatever its characters', () => {
+    const anyKey = fc.oneof(fc.string({ unit: 'grapheme' }), fc.array(fc.string({ unit: 'binary' }), { minLength: 2 }));
+    fc.assert(
+      fc.property(anyKey, (key) => {
+        const wellFormed = (text: string) => Buffer.from(text).toString();
+        const subject = messageSubject(topic, 1, key);
+        const expected = typeof key === 'string' ? wellFormed(key) : key.map(wellFormed);
+        expect(subject).toMatch(/^a\.1(\.[A-Za-z0-9_=-]+)+$/);
+        expect(keyOf(topic, subject, undefined)).toEqual(expected);
+      }),
+    );
+  });
+
+  it('tells no key from an empty key, and keeps the tokens of foreign publishers', () => {
+    expect(keyOf(topic, messageSubject(topic, 1, undefined), undefined)).toBeUndefined();
+    expect(keyOf(topic, messageSubject(topic, 1, ''), undefined)).toBe('');
+    expect(keyOf(topic, 'a.1.é', undefined)).toBe('é');
+    const keyless = { ...topic, subject: 'a.{partition}' };
+    expect(keyOf(keyless, 'a.1', keyTokens(['x', 'y.z']).join('.'))).toEqual(['x', 'y.z']);
+    expect(keyOf(keyless, 'a.1', undefined)).toBeUndefined();
+  });
+});
