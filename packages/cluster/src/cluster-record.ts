@@ -6,7 +6,9 @@
 import type { LogId } from '@muster/protocol';
 import { isLogId, utf8Decode, utf8Encode } from '@muster/protocol';
 import { z } from 'zod';
-import type { LeaseStore } from './ports.js';
+import { patiently } from './patience.js';
+import type { Clock, LeaseStore } from './ports.js';
+import { LeaseStoreUnavailable } from './ports.js';
 
 const schema = z.object({
   format: z.literal(1),
@@ -36,25 +38,26 @@ export class ClusterRecordMismatch extends Error {
 }
 
 /**
- * Reads the cluster record, or creates it from `proposed` where the cluster is new.
+ * Reads the cluster record, or creates it from `proposed` where the cluster is new. A store that has no leader yet, as just after
+ * its creation, is waited for.
  * @throws ClusterRecordMismatch where the record differs from what is wanted, naming each difference
- * @throws LeaseStoreUnavailable where the store cannot be read or written now
+ * @throws LeaseStoreUnavailable where the store could not be read or written within `patienceMs`
  */
-export async function obeyClusterRecord(
+export function obeyClusterRecord(
   store: LeaseStore,
+  clock: Clock,
   wanted: WantedRecord,
   proposed: ClusterRecord,
+  patienceMs = 15_000,
 ): Promise<ClusterRecord> {
-  const existing = await store.read(recordKey);
-  if (existing?.value === undefined) {
+  return patiently(clock, patienceMs, async () => {
+    const existing = await store.read(recordKey);
+    if (existing?.value !== undefined) return compare(parse(existing.value), wanted);
     const outcome = await store.write(recordKey, utf8Encode(JSON.stringify(proposed)), existing?.revision ?? 0);
     if (outcome.kind === 'written') return proposed;
-    // Somebody else was first, or our own write may have landed without an answer: what stands there decides.
-    const written = await store.read(recordKey);
-    if (written?.value === undefined) throw new ClusterRecordMismatch(`the cluster record could not be written`);
-    return compare(parse(written.value), wanted);
-  }
-  return compare(parse(existing.value), wanted);
+    // Somebody else was first, or our own write may have landed without an answer: the next look decides.
+    throw new LeaseStoreUnavailable(`the cluster record was not written: ${outcome.kind}`);
+  });
 }
 
 function parse(bytes: Uint8Array): ClusterRecord {

@@ -9,7 +9,11 @@
 import type { Incarnation, MonotonicMs, NodeId } from '@muster/protocol';
 import type { LeaseState } from './lease-entry.js';
 import { decodeLease, encodeLease, leaseKey } from './lease-entry.js';
-import type { Clock, LeaseStore } from './ports.js';
+import { patiently } from './patience.js';
+import type { Clock, LeaseOutcome, LeaseStore } from './ports.js';
+import { LeaseStoreUnavailable } from './ports.js';
+
+const ACQUIRE_PATIENCE_MS = 15_000;
 
 export type LeaseListener = {
   /** A renewal was acknowledged. */
@@ -60,29 +64,29 @@ export class NodeLease {
   /**
    * Takes the node's key over from an earlier incarnation, or creates it.
    * @param isAnswering whether the incarnation that holds the key still answers probes
-   * @throws NodeIdInUse where it does, or where another process was faster
-   * @throws LeaseStoreUnavailable
+   * @throws NodeIdInUse where it does
+   * @throws LeaseStoreUnavailable where the key could not be read and written for some time
    */
   async acquire(isAnswering: (incarnation: Incarnation) => Promise<boolean>): Promise<void> {
-    const existing = await this.#store.read(leaseKey(this.node));
-    const holder = existing?.value === undefined ? undefined : decodeLease(existing.value);
-    const mayLive = holder?.state === 'alive' || holder?.state === 'draining';
-    if (holder !== undefined && mayLive && (await isAnswering(holder.incarnation))) {
-      throw new NodeIdInUse(`node id ${this.node} is in use by a running process: give this node another --id`);
-    }
-    this.#revision = existing?.revision ?? 0;
-    await this.#write();
-    if (this.#isOver || this.#proofSentAt === undefined) {
-      throw new NodeIdInUse(
-        `node id ${this.node} could not be taken: another process wrote its lease at the same time`,
-      );
-    }
+    await patiently(this.#clock, ACQUIRE_PATIENCE_MS, async () => {
+      const existing = await this.#store.read(leaseKey(this.node));
+      const holder = existing?.value === undefined ? undefined : decodeLease(existing.value);
+      const isOther = holder !== undefined && holder.incarnation !== this.incarnation;
+      const mayLive = holder?.state === 'alive' || holder?.state === 'draining';
+      if (isOther && mayLive && (await isAnswering(holder.incarnation))) {
+        throw new NodeIdInUse(`node id ${this.node} is in use by a running process: give this node another --id`);
+      }
+      this.#revision = existing?.revision ?? 0;
+      const outcome = await this.#write();
+      // Refused or unknown: another process of this id, or our own write without its acknowledgement; the next look tells.
+      if (outcome.kind !== 'written') throw new LeaseStoreUnavailable(`the lease of ${this.node} was not written`);
+    });
   }
 
   /** Renews once; called by the node each interval. Does nothing while a write is on its way, or when all is over. */
   renew(): void {
     if (this.#isOver || this.#writing !== undefined) return;
-    this.#writing = this.#write().finally(() => {
+    this.#writing = this.#renew().finally(() => {
       this.#writing = undefined;
     });
   }
@@ -97,18 +101,24 @@ export class NodeLease {
     if (state === 'left') this.#isOver = true;
   }
 
-  async #write(): Promise<void> {
+  async #write(): Promise<LeaseOutcome> {
     const sentAt = this.#clock.now();
     this.#renewal += 1;
     const { node, incarnation } = this;
     const value = encodeLease({ node, incarnation, state: this.#state, renewal: this.#renewal, markedBy: '' });
     const outcome = await this.#store.write(leaseKey(node), value, this.#revision);
+    if (outcome.kind === 'written') {
+      this.#revision = outcome.revision;
+      this.#proofSentAt = sentAt;
+    }
+    return outcome;
+  }
+
+  async #renew(): Promise<void> {
+    const outcome = await this.#write();
     switch (outcome.kind) {
       case 'written':
-        this.#revision = outcome.revision;
-        this.#proofSentAt = sentAt;
-        this.#listener.renewed();
-        return;
+        return this.#listener.renewed();
       case 'refused':
         // O3: from here on only acknowledged appends prove anything.
         this.#proofSentAt = undefined;

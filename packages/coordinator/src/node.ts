@@ -67,6 +67,7 @@ export async function startNode(config: NodeConfig, log: Logger): Promise<Runnin
     const leases = await openLeaseStore(connection, { cluster: config.cluster, replicas });
     const record = await obeyClusterRecord(
       leases,
+      clock,
       { partitionCount: config.partitions, streamCount: config.logStreams, replicas: config.replicas },
       {
         format: 1,

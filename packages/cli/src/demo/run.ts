@@ -153,6 +153,7 @@ export class Demo {
       const name = `node-${number}`;
       const args = ['node', '--cluster', cluster, '--id', name, '--servers', servers.join(',')];
       args.push('--partitions', String(coordinatorPartitions), '--group-initial-rebalance-delay-ms', '1000');
+      args.push('--shutdown-grace-ms', '1500');
       this.#nodes.set(name, new Child({ name, script: '../main.js', args, logFolder }));
     }
     this.#display.say(`${this.#options.nodes} coordinator processes are starting`);
