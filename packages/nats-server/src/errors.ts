@@ -20,6 +20,8 @@ export type NatsServerErrorCode =
   | 'start-failed'
   /** A server or cluster did not become ready before the deadline. */
   | 'not-ready'
+  /** The JetStream meta group of a new cluster was founded without all servers, in every try. */
+  | 'cluster-misfounded'
   /** The process that watches over the servers ended unexpectedly. */
   | 'supervisor-lost'
   /** The handle was stopped; it takes no more commands. */
@@ -33,6 +35,7 @@ const RETRIABLE = {
   'port-taken': true,
   'start-failed': false,
   'not-ready': true,
+  'cluster-misfounded': true,
   'supervisor-lost': true,
   stopped: false,
 } as const satisfies Record<NatsServerErrorCode, boolean>;

@@ -18,7 +18,15 @@ export interface MonitoredServer {
   readonly monitorUrl: string;
 }
 
-export type Readiness = { readonly kind: 'ready' } | { readonly kind: 'waiting'; readonly reason: string };
+export type Readiness =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'waiting'; readonly reason: string }
+  /**
+   * There is a leader, but its group lacks servers. Ordinary for some milliseconds. If it stays so it stays for good:
+   * when the first votes collide, 2.10.27 founds the group without the server that did not vote for the leader, shrinks
+   * the expected size to match, and never lets that server in (stream creates fail with 10005).
+   */
+  | { readonly kind: 'misfounded'; readonly reason: string };
 
 const READY: Readiness = { kind: 'ready' };
 
@@ -43,7 +51,7 @@ export async function isListening(server: MonitoredServer): Promise<Readiness> {
 /** It answers, and its own health check finds nothing to complain about. */
 export async function isHealthy(server: MonitoredServer): Promise<Readiness> {
   const listening = await isListening(server);
-  if (listening.kind === 'waiting') return listening;
+  if (listening.kind !== 'ready') return listening;
   const healthz = await askMonitor(server.monitorUrl, '/healthz', ASK_TIMEOUT_MS);
   if (healthz?.status !== 200) {
     return waiting(`${server.plan.name} is not healthy: ${String(field(healthz?.body, 'error') ?? 'no answer')}`);
@@ -56,7 +64,7 @@ export async function isClusterFormed(servers: readonly MonitoredServer[]): Prom
   const leaders = new Set<string>();
   for (const server of servers) {
     const healthy = await isHealthy(server);
-    if (healthy.kind === 'waiting') return healthy;
+    if (healthy.kind !== 'ready') return healthy;
     const routez = await askMonitor(server.monitorUrl, '/routez', ASK_TIMEOUT_MS);
     // Several pooled connections may go to one peer.
     const peers = new Set(list(field(routez?.body, 'routes')).map((route) => field(route, 'remote_id')));
@@ -69,9 +77,8 @@ export async function isClusterFormed(servers: readonly MonitoredServer[]): Prom
     leaders.add(leader);
     const size = field(field(jsz?.body, 'meta_cluster'), 'cluster_size');
     if (size !== servers.length) {
-      return waiting(
-        `${server.plan.name} counts ${String(size)} of ${servers.length} servers in JetStream's meta group`,
-      );
+      const reason = `${server.plan.name} counts ${String(size)} of ${servers.length} servers in JetStream's meta group`;
+      return { kind: 'misfounded', reason };
     }
     if (leader === server.plan.name) {
       const replicas = list(field(field(jsz?.body, 'meta_cluster'), 'replicas'));

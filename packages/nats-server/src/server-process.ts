@@ -161,8 +161,9 @@ export class ServerProcess implements NatsServerControl {
 }
 
 /**
- * Waits until `check` says ready. Throws as soon as one of the servers has ended (see `requireRunning`), and `not-ready`
- * with what was missing and the ends of the logs when `timeoutMs` are over.
+ * Waits until `check` says ready. Throws as soon as one of the servers has ended (see `requireRunning`), `cluster-misfounded`
+ * where more waiting would not help, and `not-ready` with what was missing and the ends of the logs when `timeoutMs` are
+ * over.
  */
 export async function waitForServers(
   servers: readonly ServerProcess[],
@@ -175,6 +176,9 @@ export async function waitForServers(
   }, timeoutMs);
   if (outcome.kind === 'ready') return;
   const tails = await Promise.all(servers.map(async (server) => `--- ${server.name}\n${await server.logTail()}`));
-  const message = `not ready within ${timeoutMs} ms: ${outcome.reason}. The ends of the logs:\n${tails.join('\n')}`;
-  throw new NatsServerError('not-ready', message);
+  const logs = `The ends of the logs:\n${tails.join('\n')}`;
+  if (outcome.kind === 'misfounded') {
+    throw new NatsServerError('cluster-misfounded', `the cluster was founded incomplete: ${outcome.reason}. ${logs}`);
+  }
+  throw new NatsServerError('not-ready', `not ready within ${timeoutMs} ms: ${outcome.reason}. ${logs}`);
 }

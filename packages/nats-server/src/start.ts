@@ -5,10 +5,12 @@
  *
  * T1: whatever fails here, no process and no temporary folder is left behind.
  * T2: a chosen port that another process took meanwhile means a fresh start with other ports; a given port is an error.
+ * T3: a cluster that was founded incomplete (see `readiness.ts`) is founded anew, but only where the store was empty:
+ *     nothing is removed that was there before.
  */
 
 import { randomBytes } from 'node:crypto';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { NatsServerError } from './errors.js';
 import { releasePorts, reservePorts } from './loopback-ports.js';
@@ -74,14 +76,27 @@ async function startServers(
   checkOptions(options);
   const count = options.servers ?? 3;
   const binary = await chooseBinary(options, count);
+  const isStoreNew = options.storeDir === undefined || (await isEmptyDir(options.storeDir));
   for (let tries = 1; ; tries += 1) {
     try {
       return await startOnce(options, names, count, binary);
     } catch (thrown) {
-      const isPortTaken = thrown instanceof NatsServerError && thrown.code === 'port-taken';
-      if (!isPortTaken || options.ports !== undefined || tries >= START_TRIES_MAX) throw thrown;
+      const code = thrown instanceof NatsServerError ? thrown.code : undefined;
+      const isWorthAnotherTry =
+        (code === 'port-taken' && options.ports === undefined) || (code === 'cluster-misfounded' && isStoreNew);
+      if (!isWorthAnotherTry || tries >= START_TRIES_MAX) throw thrown;
+      if (code === 'cluster-misfounded' && options.storeDir !== undefined) await emptyDir(options.storeDir);
     }
   }
+}
+
+async function isEmptyDir(path: string): Promise<boolean> {
+  const names = await readdir(path).catch(() => []);
+  return names.length === 0;
+}
+
+async function emptyDir(path: string): Promise<void> {
+  for (const name of await readdir(path)) await rm(join(path, name), { recursive: true, force: true, maxRetries: 3 });
 }
 
 async function startOnce(
