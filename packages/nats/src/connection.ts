@@ -91,7 +91,7 @@ export async function connectNats(options: ConnectNatsOptions): Promise<NatsConn
   for (;;) {
     try {
       const nc = await connect(clientOptions);
-      linkOf(nc, options.inboxPrefix);
+      linkOf(nc, { inboxPrefix: options.inboxPrefix, serverCount: options.servers.length });
       return nc;
     } catch (cause) {
       const error = toConnectError(cause, options.servers);

@@ -6,6 +6,9 @@
  * leader. The client's own watch is blind for about 12 s in that case (nats.md section 5.1); this one for about 1 s, or as
  * long as the stream itself has no leader.
  *
+ * Does not deliver every change: the stream keeps one message for each key, and a revision that is replaced before the
+ * consumer has read it is gone. The newest of each key always comes; nobody may count on seeing what was in between.
+ *
  * 1. Revisions are delivered in growing order; what was delivered is not delivered again. Only a stream that was made anew
  *    starts over. 2. A hole in the consumer's numbering ends the consumer, and the next starts behind the last entry
  *    delivered. 3. One consumer or one walk at a time; messages of a former consumer are not looked at.

@@ -17,14 +17,14 @@ const STALE_GRACE_MS = 200;
 const PAYLOAD_BYTES_MAX_DEFAULT = 1_048_576;
 const links = new WeakMap<NatsConnection, Link>();
 
-/**
- * @param inboxPrefix what the connection was opened with; the client does not tell it
- * @returns the one link of a connection
- */
-export function linkOf(nc: NatsConnection, inboxPrefix?: string): Link {
+/** What the connection was opened with; the client does not tell it. */
+export type LinkOrigin = { readonly inboxPrefix?: string | undefined; readonly serverCount?: number };
+
+/** @returns the one link of a connection */
+export function linkOf(nc: NatsConnection, origin: LinkOrigin = {}): Link {
   const known = links.get(nc);
   if (known !== undefined) return known;
-  const link = new Link(nc, inboxPrefix);
+  const link = new Link(nc, origin);
   links.set(nc, link);
   return link;
 }
@@ -36,13 +36,13 @@ export class Link {
   readonly #nc: NatsConnection;
   readonly #listeners = new Set<(connected: boolean) => void>();
   readonly #denials = new Set<(denied: PermissionDenied) => void>();
-  readonly #inboxPrefix: string | undefined;
+  readonly #origin: LinkOrigin;
   #connected: boolean;
   #payloadBytesMax = PAYLOAD_BYTES_MAX_DEFAULT;
 
-  constructor(nc: NatsConnection, inboxPrefix: string | undefined) {
+  constructor(nc: NatsConnection, origin: LinkOrigin) {
     this.#nc = nc;
-    this.#inboxPrefix = inboxPrefix;
+    this.#origin = origin;
     this.#connected = !nc.isClosed() && nc.info !== undefined;
     void this.#follow();
     void nc.closed().then(() => this.#set(false));
@@ -67,7 +67,7 @@ export class Link {
 
   /** @returns a fresh inbox subject */
   newInbox(): string {
-    return createInbox(this.#inboxPrefix);
+    return createInbox(this.#origin.inboxPrefix);
   }
 
   /** Calls back on every change; returns how to stop it. */
@@ -117,9 +117,10 @@ export class Link {
   }
 
   #leaveLameDuck(): void {
-    // The server that goes takes itself off the list that it advertises: what is left are the others.
-    const others = this.#nc.info?.connect_urls?.length ?? 0;
-    if (others > 0) this.#nc.reconnect().catch(() => undefined);
+    // The server that goes takes itself off the list that it advertises: what is left are the others. Where servers do not
+    // advertise, there are others if more than one was named.
+    const hasOthers = (this.#nc.info?.connect_urls?.length ?? 0) > 0 || (this.#origin.serverCount ?? 0) > 1;
+    if (hasOthers) this.#nc.reconnect().catch(() => undefined);
   }
 
   #closeHard(): void {
