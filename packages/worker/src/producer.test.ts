@@ -46,6 +46,19 @@ describe('the producer', () => {
     expect(streams.published.map(({ messageId }) => messageId)).toEqual(['a', 'a', 'a', 'a', 'b']);
   });
 
+  it('repeats what failed in one window in the order of the calls', async () => {
+    const { producer, streams, clock } = setUp();
+    let isDown = true;
+    streams.onPublish = () => (isDown ? unavailable : undefined);
+    const sending = [1, 2, 3, 4].map((value) => producer.send({ partition: 0, value, messageId: `m${value}` }));
+    await clock.advance(2_000);
+    isDown = false;
+    const later = producer.send({ partition: 0, value: 5, messageId: 'm5' });
+    await clock.advance(2_000);
+    const stored = await Promise.all([...sending, later]);
+    expect(stored.map(({ offset }) => offset)).toEqual([1, 2, 3, 4, 5]);
+  });
+
   it('does not let one repeated partition hold up the others', async () => {
     const { producer, streams, clock } = setUp();
     streams.onPublish = (messageId) => (messageId === 'a' ? unavailable : undefined);

@@ -2,16 +2,16 @@
  * The producer: key to partition, pipelined acks, the same message id until there is an ack.
  *
  * P1 a message is stored once within the stream's duplicate window, however often it had to be sent.
- * P2 while a message of a partition is being repeated, later ones of that partition wait. Those already in flight may
- *    overtake it; `maxInFlightPerPartition: 1` excludes even that.
+ * P2 the messages of a partition keep their order (partition-sender.ts says how far, and at what price).
  * P3 bounded: messages in flight, messages waiting, time.
  */
 
-import { backoffMs, type Environment } from './clock.js';
+import type { Environment } from './clock.js';
 import type { Codec } from './codecs.js';
 import { MusterError } from './errors.js';
 import { Gate } from './gate.js';
-import type { PublishOutcome, Streams } from './streams.js';
+import { PartitionSender } from './partition-sender.js';
+import type { Streams } from './streams.js';
 import {
   hasKeyInSubject,
   KEY_HEADER,
@@ -21,7 +21,6 @@ import {
   partitionOfKey,
   type TopicSpec,
 } from './topic.js';
-import { pause } from './waiting.js';
 
 export interface OutgoingMessage<Value> {
   /** Without a key the partitions take turns. */
@@ -45,7 +44,7 @@ export interface Stored {
 export interface ProducerLimits {
   /** Messages on their way at a time. Default 1,000. */
   readonly maxInFlight?: number;
-  /** Of these, of one partition. Default 256; 1 keeps the order even when a send has to be repeated. */
+  /** Of these, of one partition. Default 256; 1 keeps the order whatever happens. */
   readonly maxInFlightPerPartition?: number;
   /** Messages that may wait for their turn. Default 10,000; then `send` refuses with QUEUE_FULL. */
   readonly maxWaiting?: number;
@@ -53,20 +52,14 @@ export interface ProducerLimits {
   readonly deliveryTimeoutMs?: number;
 }
 
-const ATTEMPT_TIMEOUT_MS = 5_000;
-const RETRY_LEAST_MS = 50;
-const RETRY_MOST_MS = 1_000;
-
 export class Producer<Value> {
   readonly topic: TopicSpec;
   readonly #codec: Codec<Value>;
   readonly #streams: Streams;
   readonly #environment: Environment;
   readonly #limits: Required<ProducerLimits>;
-  readonly #all: Gate;
-  readonly #perPartition = new Map<number, Gate>();
-  /** Per partition: resolves when the repetition under way is over (P2). */
-  readonly #repeating = new Map<number, Promise<void>>();
+  readonly #inFlight: Gate;
+  readonly #senders = new Map<number, PartitionSender>();
   readonly #pending = new Set<Promise<unknown>>();
   readonly #closing = new AbortController();
   #turn: number;
@@ -88,7 +81,7 @@ export class Producer<Value> {
       maxWaiting: options.limits.maxWaiting ?? 10_000,
       deliveryTimeoutMs: options.limits.deliveryTimeoutMs ?? 30_000,
     };
-    this.#all = new Gate(this.#limits.maxInFlight);
+    this.#inFlight = new Gate(this.#limits.maxInFlight);
     this.#turn = Math.floor(this.#environment.random() * this.topic.partitions);
   }
 
@@ -130,65 +123,18 @@ export class Producer<Value> {
 
   async #send(message: OutgoingMessage<Value>): Promise<Stored> {
     if (this.#closing.signal.aborted) throw new MusterError('CLOSED', `the producer of ${this.topic.name}`);
-    const deadlineAt = this.#environment.clock.now() + this.#limits.deliveryTimeoutMs;
+    const deadlineAtMs = this.#environment.clock.now() + this.#limits.deliveryTimeoutMs;
     const partition = message.partition ?? this.#partitionFor(message.key);
     const subject = messageSubject(this.topic, partition, message.key);
     const payload = this.#codec.encode(message.value);
-    const gate = this.#gateOf(partition);
     if (this.#pending.size >= this.#limits.maxInFlight + this.#limits.maxWaiting) {
       throw new MusterError('QUEUE_FULL', `${this.#pending.size} messages are waiting for topic ${this.topic.name}`);
     }
-    // The partition's gate first: one partition that stands must not use up the places of the others.
-    await gate.enter();
-    await this.#all.enter();
-    try {
-      const headers = this.#headersOf(message);
-      const messageId = message.messageId ?? this.#environment.newId();
-      const outcome = await this.#deliver(partition, { subject, payload, headers, messageId }, deadlineAt);
-      return { topic: this.topic.name, partition, offset: outcome.offset, duplicate: outcome.duplicate };
-    } finally {
-      this.#all.leave();
-      gate.leave();
-    }
-  }
-
-  async #deliver(
-    partition: number,
-    message: { subject: string; payload: Uint8Array; headers: Readonly<Record<string, string>>; messageId: string },
-    deadlineAt: number,
-  ): Promise<Extract<PublishOutcome, { kind: 'stored' }>> {
-    const { clock } = this.#environment;
-    let repetition: Repetition | undefined;
-    try {
-      for (let attempt = 0; ; attempt += 1) {
-        // Others are repeating: wait behind them, unless this message is itself the one that is repeated.
-        while (repetition === undefined && this.#repeating.has(partition)) await this.#repeating.get(partition);
-        const leftMs = deadlineAt - clock.now();
-        if (leftMs <= 0) throw new MusterError('TIMEOUT', `message ${message.messageId} for ${message.subject}`);
-        const outcome = await this.#streams.publish({ ...message, timeoutMs: Math.min(leftMs, ATTEMPT_TIMEOUT_MS) });
-        if (outcome.kind === 'stored') return outcome;
-        if (outcome.kind === 'refused') throw new MusterError('STREAM_REFUSED', outcome.reason);
-        repetition ??= this.#repeat(partition);
-        await pause(clock, backoffMs(attempt, RETRY_LEAST_MS, RETRY_MOST_MS, this.#environment.random));
-      }
-    } finally {
-      repetition?.done();
-    }
-  }
-
-  #repeat(partition: number): Repetition {
-    const before = this.#repeating.get(partition) ?? Promise.resolve();
-    let done = () => {};
-    const own = new Promise<void>((resolve) => {
-      done = resolve;
-    });
-    const all = before
-      .then(() => own)
-      .then(() => {
-        if (this.#repeating.get(partition) === all) this.#repeating.delete(partition);
-      });
-    this.#repeating.set(partition, all);
-    return { done };
+    const headers = this.#headersOf(message);
+    const messageId = message.messageId ?? this.#environment.newId();
+    const outgoing = { subject, payload, headers, messageId, deadlineAtMs };
+    const outcome = await this.#senderOf(partition).submit(outgoing);
+    return { topic: this.topic.name, partition, offset: outcome.offset, duplicate: outcome.duplicate };
   }
 
   #headersOf(message: OutgoingMessage<Value>): Readonly<Record<string, string>> {
@@ -202,15 +148,16 @@ export class Producer<Value> {
     return this.#turn;
   }
 
-  #gateOf(partition: number): Gate {
-    const known = this.#perPartition.get(partition);
+  #senderOf(partition: number): PartitionSender {
+    const known = this.#senders.get(partition);
     if (known !== undefined) return known;
-    const gate = new Gate(this.#limits.maxInFlightPerPartition);
-    this.#perPartition.set(partition, gate);
-    return gate;
+    const sender = new PartitionSender({
+      streams: this.#streams,
+      environment: this.#environment,
+      inFlightMax: this.#limits.maxInFlightPerPartition,
+      gate: this.#inFlight,
+    });
+    this.#senders.set(partition, sender);
+    return sender;
   }
-}
-
-interface Repetition {
-  done(): void;
 }

@@ -24,7 +24,15 @@ import {
   Subjects,
   type TopicPartition,
 } from '@muster/protocol';
-import type { FakeNats } from './fake-transport.js';
+
+/** What the coordinator needs of NATS: the in-memory one, or a real connection. */
+export interface Wire {
+  subscribe(
+    pattern: string,
+    onMessage: (message: { readonly subject: string; readonly payload: Uint8Array; readonly replyTo?: string }) => void,
+  ): () => void;
+  publish(subject: string, payload: Uint8Array): void;
+}
 
 export interface Seen<Api extends ApiName = ApiName> {
   readonly api: Api;
@@ -54,9 +62,9 @@ export class ScriptedCoordinator {
   isUp = true;
   answersFind = true;
   #unsubscribe: (() => void)[] = [];
-  readonly #nats: FakeNats;
+  readonly #nats: Wire;
 
-  constructor(nats: FakeNats) {
+  constructor(nats: Wire) {
     this.#nats = nats;
     nats.subscribe(this.subjects.find, ({ payload, replyTo }) => this.#onFind(payload, replyTo));
     this.start();
@@ -162,7 +170,11 @@ export class ScriptedCoordinator {
         return { fields: { partitions } };
       }
       case 'fetch': {
-        const wanted = (request.body as RequestOf['fetch']).partitions ?? [];
+        const all = [...this.offsets.keys()].map((place): [string, number] => {
+          const [topic = '', partition] = place.split('/');
+          return [topic, Number(partition)];
+        });
+        const wanted = (request.body as RequestOf['fetch']).partitions ?? all;
         const partitions = wanted.map(([topic, partition]) => {
           const offset = this.offsets.get(`${topic}/${partition}`) ?? -1;
           return { topic, partition, offset, leaderEpoch: -1, metadata: '', error: 0 };
