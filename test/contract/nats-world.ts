@@ -78,7 +78,7 @@ export class TcpProxy {
 }
 
 /** The connections of one test. */
-class Connections {
+export class Connections {
   readonly #handle: NatsServerHandle;
   readonly #proxies = new Map<string, TcpProxy>();
   readonly #open: NatsConnection[] = [];

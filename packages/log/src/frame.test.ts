@@ -68,7 +68,7 @@ describe('a frame', () => {
     );
   });
 
-  const fields = [1, 3, 'n1', 'n1-a', 'nonce', 7, 'before', 'barrier', null];
+  const fields: unknown[] = [1, 3, 'n1', 'n1-a', 'nonce', 7, 'before', 'barrier', null];
   const damaged: [string, number, unknown][] = [
     ['another format', 0, 2],
     ['a negative epoch', 1, -1],

@@ -83,7 +83,7 @@ export class MemoryLogStore implements LogStore {
   readonly #clock: LogClock;
   readonly #latencyMs: number;
   readonly #timeoutMs: number;
-  readonly #bytesMax: number;
+  #bytesMax: number;
   readonly #subjects = new Map<Partition, StoredFrame[]>();
   readonly #landed: LandedAppend[] = [];
   readonly #cut = new Set<string>();
@@ -154,6 +154,10 @@ export class MemoryLogStore implements LogStore {
   /** Writes bytes past all conditions: damage, or another program. @returns the sequence */
   inject(partition: Partition, bytes: Uint8Array): number {
     return this.#store('inject', partition, bytes);
+  }
+  /** From now on the store takes so many bytes more, then it is full. */
+  limit(bytes: number): void {
+    this.#bytesMax = this.#bytes + bytes;
   }
   /** Removes one frame, as a broken disk does. */
   remove(partition: Partition, seq: number): void {

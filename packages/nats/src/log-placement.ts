@@ -1,0 +1,34 @@
+/**
+ * Which stream holds which partition's log, and under which names (O2). Follows from the cluster record alone.
+ */
+
+import type { LogId, Partition, Subjects } from '@muster/protocol';
+import { partition as toPartition } from '@muster/protocol';
+
+export type LogPlacement = {
+  /** Name of the cluster: letters, digits, `_` and `-`. */
+  readonly cluster: string;
+  readonly subjects: Subjects;
+  readonly logId: LogId;
+  readonly partitionCount: number;
+  readonly streamCount: number;
+};
+
+/** @returns the stream of a partition: partition p lives in stream p mod streamCount */
+export function logStreamOf(placement: LogPlacement, partition: Partition): string {
+  return logStreamName(placement, partition % placement.streamCount);
+}
+
+/** @returns the name of log stream number `index` */
+export function logStreamName({ cluster }: LogPlacement, index: number): string {
+  return `MUSTER_${cluster}_LOG_${index}`;
+}
+
+/** @returns the subjects of the partitions that live in log stream number `index` */
+export function logStreamSubjects(placement: LogPlacement, index: number): string[] {
+  const subjects: string[] = [];
+  for (let partition = index; partition < placement.partitionCount; partition += placement.streamCount) {
+    subjects.push(placement.subjects.log(placement.logId, toPartition(partition)));
+  }
+  return subjects;
+}
