@@ -26,6 +26,7 @@ export class GroupLoad {
   readonly #subjects: Subjects;
   readonly #partitionCount: number;
   #requests = 0;
+  #commits = 0;
 
   constructor(bus: Bus, subjects: Subjects, partitionCount: number) {
     this.#bus = bus;
@@ -33,25 +34,23 @@ export class GroupLoad {
     this.#partitionCount = partitionCount;
   }
 
-  /** @returns the reply's bytes; undefined where none came */
-  async send<Api extends ApiName>(api: Api, body: RequestOf[Api]): Promise<Uint8Array | undefined> {
-    const { subject, payload } = this.packet(api, body);
-    const outcome = await this.#bus.request(subject, payload, requestTimeoutMs);
+  /**
+   * @param subject instead of the coordinator's, for the echo
+   * @returns the reply's bytes; undefined where none came
+   */
+  async send<Api extends ApiName>(api: Api, body: RequestOf[Api], subject?: string): Promise<Uint8Array | undefined> {
+    this.#requests += 1;
+    const group = body.groupId;
+    const own = this.#subjects.group(partitionOf(group, this.#partitionCount), group, api);
+    const payload = encodeRequest({ id: requestId(`bench-${this.#requests}`), deadlineMs: requestTimeoutMs }, body);
+    const outcome = await this.#bus.request(subject ?? own, payload, requestTimeoutMs);
     return outcome.kind === 'reply' ? outcome.payload : undefined;
   }
 
-  /** @returns what `send` would put on the wire */
-  packet<Api extends ApiName>(
-    api: Api,
-    body: RequestOf[Api],
-  ): { readonly subject: string; readonly payload: Uint8Array } {
-    this.#requests += 1;
-    const id = requestId(`bench-${this.#requests}`);
-    const group = body.groupId;
-    return {
-      subject: this.#subjects.group(partitionOf(group, this.#partitionCount), group, api),
-      payload: encodeRequest({ id, deadlineMs: requestTimeoutMs }, body),
-    };
+  /** Whether a reply says that the request worked, for every item of it. */
+  isSuccess(api: ApiName, payload: Uint8Array): boolean {
+    const parsed = parseReply<unknown>(groupApis[api], payload);
+    return parsed.kind === 'reply' && parsed.error === 'NONE';
   }
 
   /** Joins and syncs one member in a group of its own. @throws Error where that does not succeed */
@@ -107,7 +106,10 @@ export class GroupLoad {
     };
   }
 
-  commit(member: LoadedMember, commitSeq: number): RequestOf['commit'] {
+  /** Commits of one member are numbered (rule C3); each call makes the next one. */
+  commit(member: LoadedMember): RequestOf['commit'] {
+    this.#commits += 1;
+    const commitSeq = this.#commits;
     return {
       ...this.heartbeat(member),
       commitSeq,

@@ -48,7 +48,6 @@ const command = new Command('bench')
     else print(results);
     if (results.some(({ failed }) => failed > 0)) process.exitCode = 1;
   });
-await command.parseAsync();
 
 async function measure(names: readonly Benchmark[]): Promise<Result[]> {
   const server = await startNatsServer();
@@ -68,18 +67,15 @@ async function measure(names: readonly Benchmark[]): Promise<Result[]> {
     const results: Result[] = [];
     for (const name of names) {
       const send = sender(name, load, members);
-      const sample = await load.send('heartbeat', load.heartbeat(at(members, 0)));
-      const replyBytes = name === 'commit' ? await replySize(load, at(members, 0)) : (sample?.byteLength ?? 0);
+      // The echo answers with the coordinator's own answer, so that requests, replies and the client's work are the same.
+      const sample = await load.send(name, bodyOf(name, load, at(members, 0)));
+      if (sample === undefined || !load.isSuccess(name, sample)) throw new Error(`the first ${name} failed`);
       const echoSubject = `bench.echo.${name}`;
-      const echo = fork(fileURLToPath(new URL('./echo-process.js', import.meta.url)), [
-        server.url,
-        echoSubject,
-        String(replyBytes),
-      ]);
+      const args = [server.url, echoSubject, Buffer.from(sample).toString('base64')];
+      const echo = fork(fileURLToPath(new URL('./echo-process.js', import.meta.url)), args);
       children.push(echo);
       await once(echo, 'message');
-      const payload = load.packet(name, bodyOf(name, load, at(members, 0), 1)).payload;
-      const sendEcho = async () => (await bus.request(echoSubject, payload, 10_000)).kind === 'reply';
+      const sendEcho = sender(name, load, members, echoSubject);
       for (const concurrency of concurrencies) results.push(await compare(name, concurrency, send, sendEcho));
     }
     return results;
@@ -90,27 +86,16 @@ async function measure(names: readonly Benchmark[]): Promise<Result[]> {
   }
 }
 
-let commits = 1;
-
-function bodyOf(name: Benchmark, load: GroupLoad, member: LoadedMember, seq: number) {
-  return name === 'commit' ? load.commit(member, seq) : load.heartbeat(member);
+function bodyOf(name: Benchmark, load: GroupLoad, member: LoadedMember) {
+  return name === 'commit' ? load.commit(member) : load.heartbeat(member);
 }
 
-function sender(name: Benchmark, load: GroupLoad, members: readonly LoadedMember[]): Send {
+/** Sends requests of all members in turn; an answer counts only when it says that the request worked. */
+function sender(name: Benchmark, load: GroupLoad, members: readonly LoadedMember[], subject?: string): Send {
   return async (index) => {
-    const member = at(members, index % members.length);
-    commits += 1;
-    const reply =
-      name === 'commit'
-        ? await load.send('commit', load.commit(member, commits))
-        : await load.send('heartbeat', load.heartbeat(member));
-    return reply !== undefined;
+    const reply = await load.send(name, bodyOf(name, load, at(members, index % members.length)), subject);
+    return reply !== undefined && load.isSuccess(name, reply);
   };
-}
-
-async function replySize(load: GroupLoad, member: LoadedMember): Promise<number> {
-  commits += 1;
-  return (await load.send('commit', load.commit(member, commits)))?.byteLength ?? 0;
 }
 
 async function compare(benchmark: Benchmark, concurrency: number, send: Send, sendEcho: Send): Promise<Result> {
@@ -155,3 +140,5 @@ function at<T>(list: readonly T[], index: number): T {
   if (value === undefined) throw new RangeError(`no element ${index}`);
   return value;
 }
+
+await command.parseAsync();
