@@ -36,6 +36,12 @@ export class SeededRandom implements Random {
     return `${this.#next32().toString(36)}-${this.#ids.toString(36)}`;
   }
 
+  /** @returns a UUID of version 4 by its form */
+  uuid(): string {
+    const hex = Array.from({ length: 4 }, () => this.#next32().toString(16).padStart(8, '0')).join('');
+    return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
+  }
+
   /** @returns a whole number from 0 to `limit - 1` */
   below(limit: number): number {
     return Math.floor(this.next() * limit);
