@@ -13,7 +13,7 @@ export type ClusterRequestsOptions = {
   readonly node: NodeId;
   readonly logId: LogId;
   readonly partitionCount: number;
-  readonly cluster: ClusterNode;
+  readonly cluster: Pick<ClusterNode, 'ownerOf' | 'hint'>;
   readonly runtimes: () => Iterable<PartitionRuntime>;
   readonly mayServe: (partition: Partition) => boolean;
   readonly onRefused: (refusal: {

@@ -1,6 +1,9 @@
-export type { AssembledNode, NodeIdentity, NodePorts } from './assembly.js';
+export type { AssembledNode, NodePorts } from './assembly.js';
 export { assembleNode } from './assembly.js';
+export { serveClusterRequests } from './cluster-requests.js';
 export type { NodeConfig } from './config.js';
 export { ConfigError, configOptions, readConfig } from './config.js';
 export type { RunningNode } from './node.js';
 export { startNode } from './node.js';
+export type { NodeIdentity, Serving, ServingOwner, ServingPorts } from './serving.js';
+export { assembleServing } from './serving.js';

@@ -13,8 +13,10 @@ export const nodeLimits = {
   messagesPerVisit: 16,
   /** Work before the event loop has its turn. */
   sliceMs: 4,
-  /** Resolution of the timer wheel, and how often it is looked at. */
+  /** Resolution of the timer wheel. */
   tickMs: 10,
+  /** How often the process looks whether it has stood still. */
+  watchMs: 100,
   /** A longer gap between two looks is a stall (O11). */
   stallMs: 1_000,
   /** How long a claim may take, load included. */

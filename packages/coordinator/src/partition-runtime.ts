@@ -9,7 +9,7 @@
 
 import type { TimerWheel, TurnLoop } from '@muster/actor';
 import type { Bus, BusMessage, BusSubscription } from '@muster/cluster';
-import type { GroupCommand, GroupNotice, GroupRequest, TurnContext } from '@muster/group';
+import type { GroupCommand, GroupNotice, GroupRequest, GroupSlot, TurnContext } from '@muster/group';
 import { checkpointRecords, encodeRecord, listEntry } from '@muster/group';
 import type { LogListener, LogRecord, LostReason, PartitionLog } from '@muster/log';
 import type {
@@ -147,9 +147,14 @@ export class PartitionRuntime implements LogListener {
     this.serve();
   }
 
-  /** Every group looks for expired offsets. */
-  sweep(): void {
-    for (const actor of this.#actors.values()) actor.order({ kind: 'sweep' });
+  /** Gives an order to every group of the partition: to look for expired offsets, to drop those of deleted topics. */
+  orderAll(order: Exclude<GroupCommand, GroupRequest>): void {
+    for (const actor of this.#actors.values()) actor.order(order);
+  }
+
+  /** @returns the group's state at this moment, for a look inside; not to be changed */
+  inspect(group: GroupId): GroupSlot | undefined {
+    return this.#actors.get(group)?.slot;
   }
 
   /** The end of a slice of turns: what was decided goes into a frame, and a checkpoint begins where one is due. */

@@ -1,8 +1,10 @@
 /**
- * The node's turn loop and timer wheel, driven by real time; and the watch over its own pauses.
+ * The turn loop and the timer wheel of a node, driven by real time; and the watch over its own pauses.
  *
- * E1: after a pause the queued input comes first, timers later (O11): a pause is noticed before the wheel is turned, and the
- * wheel stands still until `unpause`.
+ * The wheel is looked at when its next timer may be due, not on every tick.
+ *
+ * E1: a pause is noticed before the wheel is turned: whoever owns partitions suspends them, and what waited as input is handled
+ * before timers that fell due meanwhile (O11). E2: a timer set by a turn is waited for from the end of that slice on.
  */
 
 import { TimerWheel, TurnLoop } from '@muster/actor';
@@ -15,56 +17,80 @@ export type TurnEngineOptions = {
   readonly clock: Clock;
   /** Runs later, after pending input. */
   readonly defer: (run: () => void) => void;
+  /** Resolution of the wheel. */
+  readonly tickMs?: number;
   readonly onSliceEnd: () => void;
   readonly onThrow: (error: unknown) => void;
-  /** The process stood still between two ticks. */
-  readonly onStall: (stalledMs: number, since: MonotonicMs) => void;
+  /** The process stood still since then; without it pauses are not watched for. */
+  readonly onStall?: (stalledMs: number, since: MonotonicMs) => void;
 };
 
 export class TurnEngine {
   readonly loop: TurnLoop;
   readonly wheel: TimerWheel<GroupTimerOf>;
   readonly #options: TurnEngineOptions;
-  #lastTick: { readonly now: MonotonicMs; readonly wallNow: number };
-  #cancel: () => void = () => {};
+  /** When the wheel is looked at next. */
+  #lookAt = Number.POSITIVE_INFINITY;
+  #cancelLook: () => void = () => {};
+  #cancelWatch: () => void = () => {};
+  #lastSeen: { readonly now: MonotonicMs; readonly wallNow: number };
 
   constructor(options: TurnEngineOptions) {
-    const { clock, defer, onSliceEnd, onThrow } = options;
+    const { clock, defer, onSliceEnd, onThrow, tickMs = nodeLimits.tickMs } = options;
     this.#options = options;
-    this.#lastTick = { now: clock.now(), wallNow: clock.wallNow() };
-    this.wheel = new TimerWheel({ tickMs: nodeLimits.tickMs });
+    this.#lastSeen = { now: clock.now(), wallNow: clock.wallNow() };
+    this.wheel = new TimerWheel({ tickMs });
     this.loop = new TurnLoop({
       messagesPerVisit: nodeLimits.messagesPerVisit,
       sliceMs: nodeLimits.sliceMs,
       now: () => clock.now(),
       defer,
-      onSliceEnd,
+      onSliceEnd: () => {
+        onSliceEnd();
+        this.waitForTimers();
+      },
       onThrow: (_who, error) => onThrow(error),
     });
-    this.#arm();
+    if (options.onStall !== undefined) this.#watch();
+  }
+
+  /** Timers were set outside a turn, as loading does: they are waited for from now on. */
+  waitForTimers(): void {
+    const due = this.wheel.nextDueMs();
+    if (due === undefined || due >= this.#lookAt) return;
+    const { clock } = this.#options;
+    this.#cancelLook();
+    this.#lookAt = due;
+    this.#cancelLook = clock.after(Math.max(0, due - clock.now()), () => {
+      this.#lookAt = Number.POSITIVE_INFINITY;
+      this.#notePause();
+      this.wheel.advance(clock.now(), (timer, handle) => timer.actor.fired(timer, handle));
+      this.waitForTimers();
+    });
   }
 
   stop(): void {
-    this.#cancel();
+    this.#cancelLook();
+    this.#cancelWatch();
   }
 
-  #arm(): void {
-    this.#cancel = this.#options.clock.after(nodeLimits.tickMs, () => {
-      this.#arm();
-      this.#tick();
+  #watch(): void {
+    this.#cancelWatch = this.#options.clock.after(nodeLimits.watchMs, () => {
+      this.#watch();
+      this.#notePause();
     });
   }
 
-  #tick(): void {
+  #notePause(): void {
     const { clock, onStall } = this.#options;
+    if (onStall === undefined) return;
     const now = clock.now();
     const wallNow = clock.wallNow();
-    const since = this.#lastTick.now;
+    const { now: since, wallNow: wallSince } = this.#lastSeen;
     const gapMs = now - since;
-    // A suspended machine may stop the monotonic clock, but never the wall clock.
-    const suspendedMs = wallNow - this.#lastTick.wallNow - gapMs;
-    this.#lastTick = { now, wallNow };
+    // A machine that was suspended may have stopped the monotonic clock, but never the wall clock.
+    const suspendedMs = wallNow - wallSince - gapMs;
+    this.#lastSeen = { now, wallNow };
     if (gapMs > nodeLimits.stallMs || suspendedMs > nodeLimits.stallMs) onStall(Math.max(gapMs, suspendedMs), since);
-    this.wheel.advance(now, (timer, handle) => timer.actor.fired(timer, handle));
   }
 }
