@@ -1,7 +1,8 @@
 /**
  * What the runner needs of a coordinator under test, whatever its depth.
  *
- * Depth 1 (`group-driver.ts`) drives the state machine alone, under a virtual clock.
+ * Depth 1 (`group-driver.ts`) drives the state machine alone, depth 2 (`node-driver.ts`) a node through encoded requests; both under
+ * a virtual clock.
  */
 
 import type { CaseConfig, CaseRequest, Hook } from './cases.js';

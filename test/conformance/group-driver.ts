@@ -2,27 +2,19 @@
  * Depth 1: the cases against the state machine of @muster/group under a virtual clock, without a node and without NATS.
  */
 
-import type { GroupConfig, GroupReply, GroupRequest, SnapshotRecord, TurnContext } from '@muster/group';
+import type { GroupConfig, GroupReply, GroupRequest, TurnContext } from '@muster/group';
 import { listEntry, loadingReply, unloadedReply } from '@muster/group';
 import type { ErrorName, RequestId } from '@muster/protocol';
-import {
-  generation,
-  groupId,
-  instanceId,
-  listRequest,
-  memberId,
-  monotonicMs,
-  requestId,
-  wallMs,
-} from '@muster/protocol';
+import { groupId, listRequest, monotonicMs, requestId, wallMs } from '@muster/protocol';
 import type { CaseConfig, CaseRequest, Hook } from './cases.js';
 import type { CaseReply, ConformanceDriver, DriverFactory, GroupView, HookOutcome, OnReply } from './driver.js';
 import { GroupHost } from './group-host.js';
-import { commonError, toBytes, toCaseReply, toGroupRequest } from './translation.js';
+import type { SeedHook } from './seeds.js';
+import { NO_ROLLBACK, NO_TRANSACTION_COORDINATOR, toRecord } from './seeds.js';
+import { commonError, toCaseReply, toGroupConfig, toGroupRequest } from './translation.js';
 
 /** kafka: offsets.retention.check.interval.ms */
 const SWEEP_INTERVAL_MS = 600_000;
-const NO_ROLLBACK = 'no rollback: a failed append drops and reloads the partition';
 const done: HookOutcome = { kind: 'done' };
 
 export const makeGroupDriver: DriverFactory = async (config, onReply) => new GroupDriver(config, onReply);
@@ -44,14 +36,7 @@ class GroupDriver implements ConformanceDriver {
 
   constructor(config: CaseConfig, onReply: OnReply) {
     this.#onReply = onReply;
-    this.#config = {
-      minSessionTimeoutMs: config.groupMinSessionTimeoutMs,
-      maxSessionTimeoutMs: config.groupMaxSessionTimeoutMs,
-      initialRebalanceDelayMs: config.groupInitialRebalanceDelayMs,
-      maxSize: config.groupMaxSize,
-      offsetsRetentionMs: config.offsetsRetentionMs,
-      offsetMetadataMaxLength: config.offsetMetadataMaxBytes,
-    };
+    this.#config = toGroupConfig(config);
   }
 
   async request(name: string, request: CaseRequest): Promise<void> {
@@ -163,7 +148,7 @@ class GroupDriver implements ConformanceDriver {
       case 'failNextStore':
         return { kind: 'unsupported', reason: NO_ROLLBACK };
       case 'failNextTxnVerification':
-        return { kind: 'unsupported', reason: 'staged commits have no transaction coordinator that could refuse them' };
+        return { kind: 'unsupported', reason: NO_TRANSACTION_COORDINATOR };
       case 'holdStore':
         this.#holding = true;
         return done;
@@ -257,31 +242,9 @@ class GroupDriver implements ConformanceDriver {
     this.#send({ kind: 'request', api: 'end-stage', ref: this.#ownRef(), body });
   }
 
-  #seed(hook: Extract<Hook, { op: 'seedGroup' | 'seedOffset' | 'seedTombstone' | 'seedTxnMarker' }>): void {
+  #seed(hook: SeedHook): void {
     const host = this.#host(hook.groupId);
-    const stored = host.replay(this.#context()).slot.group?.offsets;
-    const order = (stored?.order ?? 0) + 1;
-    const at = wallMs(this.#nowMs);
-    switch (hook.op) {
-      case 'seedGroup':
-        return host.append([seededSnapshot(hook, this.#nowMs)]);
-      case 'seedOffset': {
-        const { topic, partition, offset, leaderEpoch, metadata, expireTimestamp = null } = hook;
-        const commitTimestamp = wallMs(hook.commitTimestamp ?? this.#nowMs);
-        const seeded = { topic, partition, offset, leaderEpoch, metadata, commitTimestamp, expireTimestamp, order };
-        return host.append([{ kind: 'offsets', memberId: null, commitSeq: -1, offsets: [seeded] }]);
-      }
-      case 'seedTombstone': {
-        const { topic, partition } = hook;
-        if (topic === undefined || partition === undefined) return host.append([{ kind: 'group-tombstone' }]);
-        return host.append([{ kind: 'offset-tombstones', partitions: [{ topic, partition }] }]);
-      }
-      case 'seedTxnMarker': {
-        const { producerId, result } = hook;
-        const producerEpoch = stored?.stages.get(producerId)?.producerEpoch ?? 0;
-        return host.append([{ kind: 'stage-end', producerId, producerEpoch, at, order: order - 1, result }]);
-      }
-    }
+    host.append([toRecord(hook, this.#nowMs, host.orders())]);
   }
 
   #host(id: string): GroupHost {
@@ -324,33 +287,5 @@ function joinThatIsRefused(id: string, sessionTimeoutMs: number) {
     protocolType: 'consumer',
     protocols: [],
     supportSkippingAssignment: true,
-  };
-}
-
-function seededSnapshot(hook: Extract<Hook, { op: 'seedGroup' }>, nowMs: number): SnapshotRecord {
-  const { protocol } = hook;
-  return {
-    kind: 'snapshot',
-    generation: generation(hook.generationId),
-    state: hook.members.length === 0 ? 'Empty' : 'Stable',
-    protocolType: hook.protocolType,
-    protocol,
-    leader: hook.leader === null ? null : memberId(hook.leader),
-    members: hook.members.map((member) => ({
-      memberId: memberId(member.memberId),
-      groupInstanceId: member.groupInstanceId === null ? null : instanceId(member.groupInstanceId),
-      clientId: member.clientId,
-      clientHost: member.clientHost,
-      createdBy: requestId(`seed of ${member.memberId}`),
-      sessionTimeoutMs: member.sessionTimeoutMs,
-      rebalanceTimeoutMs: member.rebalanceTimeoutMs,
-      protocols: [{ name: protocol ?? '', metadata: toBytes(member.subscription) }],
-      assignment: toBytes(member.assignment),
-      commitSeq: -1,
-    })),
-    stateChangedAt: wallMs(nowMs),
-    round: null,
-    rebalanceDue: false,
-    rebalances: [],
   };
 }

@@ -1,9 +1,6 @@
 /**
  * A small host of one group for the conformance cases: timers in the order of their deadlines, a durable list of encoded
  * records, replies that wait for their records. It stands for the node's runtime and the partition log.
- *
- * A "store" of the cases is one durable write of Kafka. A turn that records only what Kafka does not record at all (the
- * generation at join completion, a removed member) is no store: holding does not hold it unless a store is held before it.
  */
 
 import type { GroupCommand, GroupRecord, GroupReply, GroupSlot, GroupTimer, TurnContext } from '@muster/group';
@@ -11,6 +8,7 @@ import { decodeRecord, describeGroup, encodeRecord, GroupReplay, handle } from '
 import type { GroupId } from '@muster/protocol';
 import { decode, encode } from '@muster/protocol';
 import type { GroupView } from './driver.js';
+import { isStoredByKafka, SeedOrders } from './seeds.js';
 
 /** A turn whose records are not durable yet, and the replies that wait for them. */
 export type HeldTurn = { readonly isStore: boolean; readonly records: GroupRecord[]; readonly replies: GroupReply[] };
@@ -84,21 +82,19 @@ export class GroupHost {
 
   /** Rebuilds the group from the log. */
   load(context: TurnContext): void {
-    const { slot, effects } = this.replay(context);
+    const replay = new GroupReplay(this.groupId);
+    for (const [index, record] of this.#records().entries()) replay.apply(index + 1, record);
+    const { slot, effects } = replay.finish(context);
     this.slot = slot;
     for (const effect of effects.timers) if (effect.kind === 'set') this.#setTimer(effect.timer, effect.deadline);
     this.append(effects.records);
   }
 
-  /** @returns what the log says, without touching the group */
-  replay(context: TurnContext): ReturnType<GroupReplay['finish']> {
-    const replay = new GroupReplay(this.groupId);
-    for (const [index, bytes] of this.#log.entries()) {
-      const decoded = decode(bytes);
-      if (!decoded.ok) throw new Error(`record ${index} is not msgpack: ${decoded.reason}`);
-      replay.apply(index + 1, decodeRecord(decoded.value));
-    }
-    return replay.finish(context);
+  /** @returns what a record that is seeded next must come after */
+  orders(): SeedOrders {
+    const orders = new SeedOrders();
+    for (const record of this.#records()) orders.note(record);
+    return orders;
   }
 
   /** @returns the timer that falls due first, undefined without timers */
@@ -121,6 +117,14 @@ export class GroupHost {
     return this.#viewBeforeHeld ?? this.#view();
   }
 
+  #records() {
+    return this.#log.map((bytes, index) => {
+      const decoded = decode(bytes);
+      if (!decoded.ok) throw new Error(`record ${index} is not msgpack: ${decoded.reason}`);
+      return decodeRecord(decoded.value);
+    });
+  }
+
   #view(): GroupView {
     const { state, members, protocolType, protocol, generationId, leader } = describeGroup(this.slot);
     return {
@@ -139,11 +143,6 @@ export class GroupHost {
   #setTimer(timer: GroupTimer, deadline: number): void {
     this.#timers.set(keyOf(timer), { timer, deadline });
   }
-}
-
-function isStoredByKafka(record: GroupRecord): boolean {
-  if (record.kind === 'snapshot') return record.state !== 'CompletingRebalance';
-  return record.kind !== 'member-removed';
 }
 
 function keyOf(timer: GroupTimer): string {

@@ -4,24 +4,32 @@
  * Exit code 0 = nothing failed, 1 = a case failed, 2 = the folder is missing or no folder of cases.
  */
 
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { CaseFilesError, readCases } from './cases.js';
 import { makeGroupDriver } from './group-driver.js';
+import { makeNodeDriver } from './node-driver.js';
 import type { Outcome } from './runner.js';
 import { runCase } from './runner.js';
 
-type Options = { readonly only?: readonly string[]; readonly json?: boolean };
+const depths = { group: makeGroupDriver, node: makeNodeDriver } as const;
+
+type Options = { readonly only?: readonly string[]; readonly json?: boolean; readonly through: keyof typeof depths };
 
 const program = new Command('conformance')
   .description('Replays conformance cases against the group coordinator, under a virtual clock.')
   .argument('<dir>', 'folder with the case files (*.json)')
   .option('--only <id...>', 'only cases whose id contains one of these texts')
+  .addOption(
+    new Option('--through <depth>', 'group: the state machine alone; node: encoded requests to a node with its log')
+      .choices(Object.keys(depths))
+      .default('group'),
+  )
   .option('--json', 'print the outcomes as JSON')
   .action(main);
 
 await program.parseAsync();
 
-async function main(folder: string, { only, json }: Options): Promise<void> {
+async function main(folder: string, { only, json, through }: Options): Promise<void> {
   const all = await readCases(folder).catch((error: unknown) => {
     if (!(error instanceof CaseFilesError)) throw error;
     console.error(error.message);
@@ -31,7 +39,7 @@ async function main(folder: string, { only, json }: Options): Promise<void> {
   if (all === undefined) return;
   const chosen = only === undefined ? all : all.filter(({ id }) => only.some((text) => id.includes(text)));
   const outcomes: Outcome[] = [];
-  for (const each of chosen) outcomes.push(await runCase(each, makeGroupDriver));
+  for (const each of chosen) outcomes.push(await runCase(each, depths[through]));
   if (json === true) console.log(JSON.stringify(outcomes, null, 2));
   else report(outcomes);
   if (outcomes.some(({ kind }) => kind === 'failed')) process.exitCode = 1;

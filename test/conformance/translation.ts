@@ -2,11 +2,23 @@
  * From the words of the cases to requests of the wire, and from replies of the wire back.
  */
 
-import type { GroupReply, GroupRequest } from '@muster/group';
+import type { GroupConfig, GroupReply, GroupRequest } from '@muster/group';
 import type { ErrorName, RequestId } from '@muster/protocol';
 import { errorName, groupApis } from '@muster/protocol';
-import type { CaseRequest } from './cases.js';
+import type { CaseConfig, CaseRequest } from './cases.js';
 import type { CaseReply } from './driver.js';
+
+/** @returns the settings of a case as those of a group */
+export function toGroupConfig(config: CaseConfig): GroupConfig {
+  return {
+    minSessionTimeoutMs: config.groupMinSessionTimeoutMs,
+    maxSessionTimeoutMs: config.groupMaxSessionTimeoutMs,
+    initialRebalanceDelayMs: config.groupInitialRebalanceDelayMs,
+    maxSize: config.groupMaxSize,
+    offsetsRetentionMs: config.offsetsRetentionMs,
+    offsetMetadataMaxLength: config.offsetMetadataMaxBytes,
+  };
+}
 
 /** Requests that concern one group. `list` and `deleteGroups` are put together by the driver. */
 export type OneGroupRequest = Exclude<CaseRequest, { op: 'list' | 'deleteGroups' }>;

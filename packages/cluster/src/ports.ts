@@ -66,8 +66,9 @@ export interface LeaseStore {
   /** Reads from the stream leader; undefined where the key does not exist. @throws LeaseStoreUnavailable */
   read(key: string): Promise<LeaseEntry | undefined>;
   /**
-   * Calls back with the current entry of every key, then with every change, in one order for all keys. `onReady` is called
-   * once when the current state has been delivered. Recreates itself after a loss; an entry may come more than once.
+   * Calls back with the current entry of every key, then with changes, in one order for all keys. `onReady` is called once when
+   * the current state has been delivered. Recreates itself after a loss; an entry may come more than once, and one that is
+   * replaced at once may be skipped: the newest of each key always comes.
    */
   watch(onEntry: (entry: LeaseEntry) => void, onReady: () => void): Promise<{ stop(): void }>;
 }

@@ -7,7 +7,8 @@
 
 import type { ClaimResult, Clock, LogTail, PartitionHost } from '@muster/cluster';
 import type { TurnContext } from '@muster/group';
-import type { LogListener, LogStore } from '@muster/log';
+import { RecordError } from '@muster/group';
+import type { ClaimOptions, ClaimOutcome, LogListener, LogStore } from '@muster/log';
 import { claimPartition, logLimitsDefaults } from '@muster/log';
 import type { Incarnation, MonotonicMs, NodeId, Partition } from '@muster/protocol';
 import { monotonicMs } from '@muster/protocol';
@@ -55,7 +56,7 @@ export class NodePartitions implements PartitionHost {
     const { store, clock, node, incarnation, newNonce, epochFloor, parts, context, graceMs, onLoaded } = this.#options;
     const loader = new PartitionLoader();
     const listener = new LateListener();
-    const outcome = await claimPartition({
+    const outcome = await this.#claimAndLoad({
       store,
       clock,
       partition,
@@ -91,6 +92,16 @@ export class NodePartitions implements PartitionHost {
         return { kind: 'unavailable', detail: outcome.cause };
       case 'broken':
         return { kind: 'broken', detail: outcome.detail };
+    }
+  }
+
+  /** A record that cannot be read makes the whole partition untrustworthy: skipping it could lose an acknowledged commit. */
+  async #claimAndLoad(options: ClaimOptions): Promise<ClaimOutcome> {
+    try {
+      return await claimPartition(options);
+    } catch (cause) {
+      if (!(cause instanceof RecordError)) throw cause;
+      return { kind: 'broken', detail: cause.message };
     }
   }
 
