@@ -61,3 +61,7 @@ export function commitRequest(
 export function fetchRequest(groupId: GroupId): RequestOf['fetch'] {
   return { groupId, requireStable: false, partitions: null };
 }
+
+export function describeRequest(groupId: GroupId): RequestOf['describe'] {
+  return { groupId };
+}
