@@ -70,7 +70,7 @@ export class Admin {
     const head = { id: requestId(environment.newId()), deadlineMs: this.#timeoutMs };
     const payload = encodeRequest(head, fields);
     const deadlineAt = environment.clock.now() + this.#timeoutMs;
-    await this.#knowPartitionCount();
+    await client.discover(this.#timeoutMs);
     const onReply = (bytes: Uint8Array) => {
       const reply = parseReply(clusterApis.list, bytes);
       if (reply.kind === 'garbled' || reply.error !== 'NONE' || reply.fields === undefined) return;
@@ -167,13 +167,6 @@ export class Admin {
       lags.push({ ...committed, lag });
     }
     return lags;
-  }
-
-  /** One answered request about any group tells how many partitions the cluster has. */
-  async #knowPartitionCount(): Promise<void> {
-    if (this.#context.client.partitionCount !== undefined) return;
-    // Whether the answer is an error does not matter here.
-    await this.#answer('describe', { groupId: groupId('') });
   }
 
   async #ask<Api extends ApiName>(

@@ -190,6 +190,8 @@ describe('where a lane starts', () => {
     streams.isReadable = true;
     await clock.advance(6_000);
     expect(handled).toEqual([1, 2, 3]);
+    const offsets = streams.readers.map(({ config }) => config.startOffset);
+    expect(offsets).toEqual([1, 1, 3, 1]);
   });
 });
 
@@ -318,6 +320,20 @@ describe('handing over', () => {
 });
 
 describe('losing', () => {
+  it('begins nothing after a suspension before the coordinator has said that all is as it was', async () => {
+    const { consume, store, clock } = consumerScene();
+    const consumer = await consume();
+    const generations: number[] = [];
+    void consumer.run({ eachMessage: ({ generation }) => void generations.push(generation) });
+    await settle();
+    clock.jump(11_000);
+    store(0, 1);
+    await settle();
+    expect(generations).toEqual([]);
+    await clock.advance(1_000);
+    expect(generations).toEqual([1]);
+  });
+
   it('aborts handlers at once, commits nothing, calls onLost, and takes part again', async () => {
     const { consume, store, coordinator, clock } = consumerScene();
     store(0, 1);
@@ -375,6 +391,27 @@ describe('committing', () => {
     expect(new Set(coordinator.of('commit').map(({ body }) => body.commitSeq))).toEqual(new Set([1, 2]));
     expect(coordinator.offsets.get('orders/0')).toBe(4);
     await muster.close();
+  });
+
+  it('never has two commits in flight, however many callers commit at once', async () => {
+    const { consume, store, coordinator, clock } = consumerScene();
+    store(0, 1);
+    store(1, 11);
+    const consumer = await consume({ commit: { kind: 'manual' } });
+    const iterator = consumer[Symbol.asyncIterator]();
+    const first = await iterator.next();
+    const second = await iterator.next();
+    coordinator.script.commit = () => 'park';
+    const commits = [first.value?.commit(), second.value?.commit()];
+    await settle();
+    expect(coordinator.of('commit')).toHaveLength(1);
+    delete coordinator.script.commit;
+    await clock.advance(3_000);
+    await Promise.all(commits);
+    expect([...coordinator.offsets]).toEqual([
+      ['orders/0', 2],
+      ['orders/1', 3],
+    ]);
   });
 
   it('holds a commit back while a round is under way and makes it afterwards', async () => {
@@ -449,7 +486,10 @@ describe('closing', () => {
     const { consume, store, coordinator, clock, muster } = consumerScene();
     store(0, 1);
     const consumer = await consume({ onRevoked: () => new Promise(() => {}) });
-    void consumer.run({ eachMessage: () => new Promise(() => {}) }).catch(() => {});
+    let hasRunEnded = false;
+    void consumer.run({ eachMessage: () => new Promise(() => {}) }).then(() => {
+      hasRunEnded = true;
+    });
     await settle();
     coordinator.stop();
     let isClosed = false;
@@ -457,9 +497,22 @@ describe('closing', () => {
       isClosed = true;
     });
     await clock.advance(8_001);
-    expect(isClosed).toBe(true);
+    expect([isClosed, hasRunEnded]).toEqual([true, true]);
     await clock.advance(120_000);
     expect(clock.timers).toBe(0);
+  });
+
+  it('ends within its time in the middle of a rebalance whose hook hangs', async () => {
+    const { consume, reassign, clock, muster } = consumerScene();
+    const { rangeAssignor } = await import('@muster/assignors');
+    await consume({ assignors: [rangeAssignor], onRevoked: () => new Promise(() => {}) });
+    await reassign(partitions(0));
+    let isClosed = false;
+    void muster.close({ timeoutMs: 8_000 }).then(() => {
+      isClosed = true;
+    });
+    await clock.advance(8_001);
+    expect(isClosed).toBe(true);
   });
 
   it('closes a consumer that still tries to join', async () => {

@@ -8,7 +8,7 @@ import type { TopicPartition } from '@muster/protocol';
 import type { Codec } from './codecs.js';
 import { Committer } from './committer.js';
 import { Dispatch } from './dispatch.js';
-import { HandlerFailedError, MusterError, messageOf } from './errors.js';
+import { asMusterError, HandlerFailedError, MusterError, messageOf } from './errors.js';
 import { emit } from './events.js';
 import { type FailurePolicy, handleUnderPolicy } from './failure-policy.js';
 import { type Delivery, Lane } from './lane.js';
@@ -142,7 +142,10 @@ export class Consumer<Value> {
   async run(options: RunOptions<Value>): Promise<void> {
     this.#begin('run');
     const count = positive('concurrency', options.concurrency ?? CONCURRENCY);
-    await Promise.all(Array.from({ length: count }, () => this.#work(options.eachMessage)));
+    for (let worker = 0; worker < count; worker += 1) {
+      this.#work(options.eachMessage).catch((thrown: unknown) => this.#fail(asMusterError(thrown, 'HANDLER_FAILED')));
+    }
+    // Not for the workers: one may hang in a handler that did not end in the time of the close.
     await this.#closed.promise;
     if (this.#failure !== undefined) throw this.#failure;
   }
@@ -212,7 +215,6 @@ export class Consumer<Value> {
     const leftMs = () => Math.max(0, deadlineAt - clock.now());
     const reserveMs = leftMs() * CLOSE_RESERVE;
     this.#dispatch.close();
-    for (const lane of this.#ownership.lanes()) lane.stop();
     try {
       await withinMs(clock, leftMs() - reserveMs, this.#membership.hold());
       const lanes = [...this.#ownership.lanes()].filter((lane) => !lane.signal.aborted);
@@ -311,6 +313,7 @@ export class Consumer<Value> {
       hookTimeoutMs: rebalanceTimeoutMs,
       commitTimeoutMs: Math.min(COMMIT_TIMEOUT_MS, rebalanceTimeoutMs / 3),
       committer: () => this.#committer,
+      onResumed: () => this.#dispatch.wake(),
       openLanes: (partitions) => this.#openLanes(partitions),
     });
   }

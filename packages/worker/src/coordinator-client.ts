@@ -16,6 +16,7 @@ import {
   type ErrorName,
   encodeRequest,
   type GroupId,
+  groupId,
   type MonotonicMs,
   type Notice,
   type Partition,
@@ -35,6 +36,7 @@ import { MusterError } from './errors.js';
 import { replyReaders } from './group-apis.js';
 import type { Logger } from './logger.js';
 import type { ConnectionEvent, Incoming, Transport, Unsubscribe } from './transport.js';
+import { deferred, withinMs } from './waiting.js';
 
 /** How a request ended. */
 export type RequestOutcome<Fields> =
@@ -70,6 +72,8 @@ const BACKOFF_MOST_MS = 250;
 const HINT_INTERVAL_MS = 250;
 const OPEN_REQUESTS_MAX = 10_000;
 const FIND_TOKEN = 'find';
+/** Any group does: the answer names the number of partitions. */
+const DISCOVERY_GROUP = groupId('');
 
 /** A reply whose fields wait, typed, in `settle`. */
 type ReadReply =
@@ -118,6 +122,7 @@ export class CoordinatorClient {
   readonly #hintedAt = new Map<Partition, MonotonicMs>();
   readonly #inbox: string;
   readonly #release: Unsubscribe[] = [];
+  readonly #discovered = deferred();
   #partitionCount: number | undefined;
   /** When FindCoordinator was last sent for want of a partition count. */
   #foundAt: MonotonicMs | undefined;
@@ -141,6 +146,19 @@ export class CoordinatorClient {
   /** @returns the coordinator partition of a group; undefined until the cluster has said how many it has */
   partitionOf(groupId: GroupId): Partition | undefined {
     return this.#partitionCount === undefined ? undefined : partitionOf(groupId, this.#partitionCount);
+  }
+
+  /** Asks any node how many partitions the cluster has. @returns undefined where none answers in time */
+  async discover(timeoutMs: number): Promise<number | undefined> {
+    const { clock } = this.#environment;
+    const deadlineAt = clock.now() + timeoutMs;
+    while (this.#partitionCount === undefined && !this.#isClosed) {
+      const leftMs = deadlineAt - clock.now();
+      if (leftMs <= 0) break;
+      this.#findRarely(DISCOVERY_GROUP);
+      await withinMs(clock, Math.min(leftMs, BACKOFF_MOST_MS), this.#discovered.promise);
+    }
+    return this.#partitionCount;
   }
 
   /**
@@ -229,6 +247,7 @@ export class CoordinatorClient {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#discovered.resolve();
     for (const release of this.#release) release();
     for (const open of [...this.#open.values()]) open.end({ kind: 'aborted' });
     for (const watcher of this.#watchers) watcher.stop();
@@ -308,7 +327,6 @@ export class CoordinatorClient {
       this.#logger.warn('unreadable answer of a coordinator', { api: open.api, detail: reply.detail });
       return;
     }
-    if (reply.head.id !== open.id) return;
     const partition = this.partitionOf(open.groupId);
     if (partition !== undefined && !this.#epochs.accept(partition, reply.head.log, reply.head.epoch)) {
       this.#logger.debug('answer of an earlier owner skipped', { api: open.api, epoch: reply.head.epoch });
@@ -363,6 +381,7 @@ export class CoordinatorClient {
     if (reply.kind === 'garbled' || reply.error !== 'NONE' || reply.fields === undefined) return;
     if (reply.fields.partitionCount < 1 || reply.fields.partitionCount === this.#partitionCount) return;
     this.#partitionCount = reply.fields.partitionCount;
+    this.#discovered.resolve();
     for (const watcher of this.#watchers) this.#subscribe(watcher);
     this.#resend(() => true);
   }

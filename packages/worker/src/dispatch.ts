@@ -35,6 +35,11 @@ export class Dispatch {
   offer(lane: Lane): void {
     if (this.#isClosed) return;
     this.#readable.add(lane);
+    this.wake();
+  }
+
+  /** Hands out what there is to whoever waits. */
+  wake(): void {
     while (this.#waiting.length > 0) {
       const delivery = this.#take();
       if (delivery === undefined) return;

@@ -22,6 +22,8 @@ export interface HeartbeatsOptions {
   readonly sessionTimeoutMs: number;
   /** Every answer, with the identity it was asked for. */
   onAnswer(error: ErrorName, asked: MemberIdentity): void;
+  /** After a doubt (H2), before any fence fell, the coordinator has said that all is as it was. */
+  onResumed(): void;
   /** No successful heartbeat for a session timeout. */
   onSilence(): void;
 }
@@ -72,12 +74,14 @@ export class Heartbeats {
 
   /** The membership is proven as of `sentAt`; from there ownership lasts `graceMs`. */
   prove(sentAt: MonotonicMs, graceMs: number): void {
+    const wasInDoubt = !this.isWithinSession();
     const fenceAtMs = sentAt + graceMs;
     this.#fenceAtMs = fenceAtMs;
     this.#cancelFence();
     this.#cancelFence = this.#options.clock.after(Math.max(0, fenceAtMs - this.#options.clock.now()), () => {
       if (this.#fenceAtMs === fenceAtMs) this.#options.onSilence();
     });
+    if (wasInDoubt && this.isWithinSession()) this.#options.onResumed();
   }
 
   /** Nothing is owned: no fence to fall. */

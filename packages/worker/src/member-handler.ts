@@ -42,4 +42,6 @@ export interface MemberHandler {
   install(assignment: NewAssignment): Promise<'stable' | 'rejoin'>;
   /** Ownership has ended at this moment: stop what is running. Synchronous; `prepare` with the same loss follows. */
   fence(loss: MusterError): void;
+  /** Ownership was in doubt and is proven again: what was held back may go on. Synchronous. */
+  resume(): void;
 }

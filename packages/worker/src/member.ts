@@ -142,6 +142,9 @@ export class Member implements MemberHandler {
     this.#current?.abort.abort(loss);
   }
 
+  /** `holding` is read from the clock: nothing was held back. */
+  resume(): void {}
+
   async #close(leave: boolean, timeoutMs = CLOSE_TIMEOUT_MS): Promise<void> {
     const { clock } = this.#context.environment;
     const deadlineAt = clock.now() + timeoutMs;

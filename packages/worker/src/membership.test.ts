@@ -176,6 +176,36 @@ describe('a stable member', () => {
     expect(handler.calls.slice(0, 2)).toEqual(['fence', 'lost']);
   });
 
+  it('counts the session from the sending of a heartbeat, not from its answer', async () => {
+    const { joined, coordinator, clock, membership } = memberScene();
+    await joined();
+    let sentAtMs = 0;
+    coordinator.script.heartbeat = () => {
+      sentAtMs ||= clock.now();
+      return 'park';
+    };
+    await clock.advance(5_900);
+    coordinator.of('heartbeat').at(-1)?.reply('NONE');
+    await settle();
+    coordinator.stop();
+    clock.jump(sentAtMs + 9_999 - clock.now());
+    expect(membership.mayHandle()).toBe(true);
+    clock.jump(1);
+    expect(membership.mayHandle()).toBe(false);
+  });
+
+  it('ignores a commit answer about an earlier generation and heeds one about its own', async () => {
+    const { joined, coordinator, handler, stable, membership } = memberScene();
+    await joined();
+    const earlier = membership.identity()!;
+    coordinator.notice('billing', { kind: 'rebalance' });
+    await stable(2);
+    membership.onCommitAnswer('UNKNOWN_MEMBER_ID', earlier);
+    expect(handler.calls).not.toContain('fence');
+    membership.onCommitAnswer('UNKNOWN_MEMBER_ID', membership.identity()!);
+    expect(handler.calls).toContain('fence');
+  });
+
   it('knows by the clock that it may not handle any more, before any timer has run', async () => {
     const { joined, clock, membership } = memberScene();
     await joined();

@@ -94,6 +94,7 @@ export class Membership {
       intervalMs: options.heartbeatIntervalMs,
       sessionTimeoutMs: options.sessionTimeoutMs,
       onAnswer: (error, asked) => this.#onHeartbeat(error, asked),
+      onResumed: () => options.handler.resume(),
       onSilence: () => this.#onSilence(),
     });
   }

@@ -53,6 +53,8 @@ export interface OwnershipOptions {
   readonly hookTimeoutMs: number;
   readonly commitTimeoutMs: number;
   readonly committer: () => Committer;
+  /** Delivery that was held back may go on. */
+  onResumed(): void;
   /** Opens lanes at their start offsets; throws a retriable MusterError where that cannot be done now. */
   openLanes(partitions: readonly TopicPartition[]): Promise<readonly (() => Lane)[]>;
 }
@@ -144,6 +146,10 @@ export class Ownership implements MemberHandler {
   fence(loss: MusterError): void {
     this.#isMember = false;
     for (const lane of this.#lanes.values()) lane.end(loss);
+  }
+
+  resume(): void {
+    this.#options.onResumed();
   }
 
   /** Gives lanes up in good order (W1), in about `drainTimeoutMs` and the time of a commit. */

@@ -36,6 +36,9 @@ export class RecordingHandler implements MemberHandler {
   fence(): void {
     this.calls.push('fence');
   }
+  resume(): void {
+    this.calls.push('resume');
+  }
 }
 
 /** @returns a member that has not started yet, and everything around it */
