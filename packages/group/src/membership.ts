@@ -8,7 +8,7 @@ import type { InstanceId, JoinRequest, MemberId, MonotonicMs, RequestId } from '
 import { memberId, NAME_LENGTH_MAX } from '@muster/protocol';
 import { NO_BYTES, NO_MEMBER, refuseJoin, refuseSync } from './answers.js';
 import { NEW_MEMBER_JOIN_TIMEOUT_MS } from './context.js';
-import type { Group, Member } from './group.js';
+import type { Group, Member, Protocol } from './group.js';
 import { countProtocols } from './protocols.js';
 import type { Turn } from './turn.js';
 import { after, cancelTimer, record, setTimer } from './turn.js';
@@ -35,7 +35,7 @@ export function addMember(turn: Turn, group: Group, ref: RequestId, id: MemberId
     joinedBy: ref,
     sessionTimeoutMs: request.sessionTimeoutMs,
     rebalanceTimeoutMs: request.rebalanceTimeoutMs,
-    protocols: request.protocols,
+    protocols: ownProtocols(request.protocols),
     assignment: NO_BYTES,
     commitSeq: -1,
     // kafka: a newcomer cannot heartbeat while its join waits; a client that vanished is dropped after five minutes.
@@ -60,7 +60,7 @@ export function insertMember(group: Group, member: Member): void {
 export function updateMember(group: Group, member: Member, ref: RequestId, request: JoinRequest): void {
   countProtocols(group, member.protocols, -1);
   countProtocols(group, request.protocols, 1);
-  member.protocols = request.protocols;
+  member.protocols = ownProtocols(request.protocols);
   member.sessionTimeoutMs = request.sessionTimeoutMs;
   member.rebalanceTimeoutMs = request.rebalanceTimeoutMs;
   member.joinedBy = ref;
@@ -104,6 +104,11 @@ function deleteMember(group: Group, member: Member): void {
   countProtocols(group, member.protocols, -1);
 }
 
+/** Copies what lives on: the bytes of a request may be slices of larger buffers, which they would keep in memory. */
+function ownProtocols(protocols: readonly Protocol[]): readonly Protocol[] {
+  return protocols.map(({ name, metadata }) => ({ name, metadata: new Uint8Array(metadata) }));
+}
+
 function firstMember(group: Group): MemberId | null {
   for (const id of group.members.keys()) return id;
   return null;
@@ -134,7 +139,7 @@ export function replaceStaticMember(
     joinedBy: ref,
     sessionTimeoutMs: request.sessionTimeoutMs,
     rebalanceTimeoutMs: request.rebalanceTimeoutMs,
-    protocols: request.protocols,
+    protocols: ownProtocols(request.protocols),
     // The successor counts its commits from the start again.
     commitSeq: -1,
     sessionDeadline,

@@ -24,6 +24,9 @@ import { enter } from './transitions.js';
 import type { Turn } from './turn.js';
 import { after, cancelTimer, recordSnapshot, setTimer } from './turn.js';
 
+/** differs from kafka: silent static members with a rebalance timeout of 0 must not make the join timer spin. */
+const REPEATED_WAIT_MS_MIN = 1_000;
+
 export type RoundStart = {
   readonly cause: RebalanceCause;
   readonly memberId: MemberId;
@@ -97,8 +100,9 @@ export function settleRound(turn: Turn, group: Group): void {
   }
 }
 
-function waitForRebalanceTimeout(turn: Turn, group: Group, phase: PreparingPhase): void {
-  setJoinTimer(turn, phase, { kind: 'rebalance-timeout', deadline: after(turn, longestRebalanceTimeoutMs(group)) });
+function waitForRebalanceTimeout(turn: Turn, group: Group, phase: PreparingPhase, leastMs = 0): void {
+  const waitMs = Math.max(longestRebalanceTimeoutMs(group), leastMs);
+  setJoinTimer(turn, phase, { kind: 'rebalance-timeout', deadline: after(turn, waitMs) });
 }
 
 function setJoinTimer(turn: Turn, phase: PreparingPhase, timer: Exclude<JoinTimer, { kind: 'unset' }>): void {
@@ -152,7 +156,7 @@ function completeJoin(turn: Turn, group: Group, phase: PreparingPhase): void {
   }
   if (!electJoinedLeader(group, phase)) {
     // kafka: only silent static members are left; they get another rebalance timeout.
-    waitForRebalanceTimeout(turn, group, phase);
+    waitForRebalanceTimeout(turn, group, phase, REPEATED_WAIT_MS_MIN);
     return;
   }
   cancelTimer(turn, { kind: 'join' });

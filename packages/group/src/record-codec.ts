@@ -272,7 +272,8 @@ class Fields {
     return this.#take(name, 'a boolean', isBoolean);
   }
   bytes(name: string): Uint8Array {
-    return this.#take(name, 'bytes', isBytes);
+    // Copied: a slice would keep the larger buffer that it was cut from in memory.
+    return new Uint8Array(this.#take(name, 'bytes', isBytes));
   }
   memberId(name: string): MemberId {
     return this.#take(name, 'a member id', isMemberId);

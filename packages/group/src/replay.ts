@@ -138,8 +138,9 @@ export class GroupReplay {
   finish(context: TurnContext, options: { readonly graceUntil?: MonotonicMs } = {}): Replayed {
     const slot: GroupSlot = { groupId: this.#groupId, group: undefined };
     const turn = beginTurn(slot, context);
-    const { committed, stages } = this.#offsets;
-    if (this.#snapshot !== undefined || committed.size > 0 || stages.size > 0) {
+    const { committed, stages, fences } = this.#offsets;
+    // Fences alone keep a group until the sweep: without them the order of commits would start again below theirs (F1).
+    if (this.#snapshot !== undefined || committed.size > 0 || stages.size > 0 || fences.size > 0) {
       slot.group = this.#load(turn, options.graceUntil ?? monotonicMs(Number.NEGATIVE_INFINITY));
     }
     return { slot, effects: turn.effects };

@@ -70,7 +70,11 @@ function becomeStable(turn: Turn, group: Group, phase: CompletingPhase, request:
   const assignments = new Map<MemberId, Uint8Array>();
   for (const { memberId, assignment } of request.assignments) assignments.set(memberId, assignment);
   const moved = countMoved(group, assignments);
-  for (const member of group.members.values()) member.assignment = assignments.get(member.memberId) ?? NO_BYTES;
+  for (const member of group.members.values()) {
+    const assignment = assignments.get(member.memberId);
+    // Copied: a slice would keep the larger buffer that it was cut from in memory.
+    member.assignment = assignment === undefined ? NO_BYTES : new Uint8Array(assignment);
+  }
 
   const { wallNow } = turn.context;
   const { protocol, syncs, syncWait, round } = phase;

@@ -1,0 +1,48 @@
+import { describe, expect, it } from 'vitest';
+import { stable, World } from '../test/world.js';
+import { checkpointRecords, decodeRecord, encodeRecord, GroupReplay, RecordError } from './index.js';
+
+describe('records', () => {
+  it('come back as they were written', () => {
+    const world = new World();
+    stable(world, [{ groupInstanceId: 'a' }, {}]);
+    for (const record of checkpointRecords(world.group)) expect(decodeRecord(encodeRecord(record))).toEqual(record);
+  });
+
+  it('of an unknown kind are skipped with a warning', () => {
+    const replay = new GroupReplay(new World().slot.groupId);
+    replay.apply(1, decodeRecord([99, 4, 'from the future']));
+    expect(replay.warnings).toEqual(['skipped a record of the unknown kind 99, version 4']);
+  });
+
+  it('of a newer version of a known kind are an error', () => {
+    expect(() => decodeRecord([2, 2, 'm'])).toThrow(expect.objectContaining({ code: 'RECORD_VERSION_UNSUPPORTED' }));
+  });
+
+  it.each([
+    ['no array', 'x'],
+    ['a missing field', [2, 1]],
+    ['a wrong type', [2, 1, 7]],
+    ['a damaged list', [4, 1, [['t', 0], 'x']]],
+    ['a damaged offset', [3, 1, null, -1, [['t', 0, 1.5, -1, '', 0, null, 1]]]],
+    [
+      'a member without the protocol',
+      [
+        1,
+        1,
+        1,
+        2,
+        'consumer',
+        'range',
+        'm',
+        0,
+        null,
+        false,
+        [['m', null, '', '', 'r', 1, 1, [], new Uint8Array(), -1]],
+        [],
+      ],
+    ],
+  ])('that are damaged by %s are an error', (_what, value) => {
+    expect(() => decodeRecord(value)).toThrow(RecordError);
+  });
+});
