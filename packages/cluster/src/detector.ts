@@ -8,6 +8,7 @@
  */
 
 import type { Incarnation, MonotonicMs, NodeId, Subjects } from '@muster/protocol';
+import { monotonicMs } from '@muster/protocol';
 import { encodeLease, leaseKey } from './lease-entry.js';
 import type { Bus, Clock, LeaseStore } from './ports.js';
 import type { ClusterSettings } from './settings.js';
@@ -155,13 +156,15 @@ export class DeathDetector {
     const value = encodeLease({ node, incarnation, state: 'dead', renewal: 0, markedBy });
     const outcome = await this.#store.write(leaseKey(node), value, revision);
     const watched = this.#watch(node, incarnation);
+    const { silenceMs, heartbeatIntervalMs } = this.#settings;
     switch (outcome.kind) {
       case 'written':
         this.#view.observe({ key: leaseKey(node), value, revision: outcome.revision }, this.#clock.now());
         return this.#report({ node, kind: 'marked', why });
       case 'refused':
-        // It has renewed since, so it lives, or another node was faster. A new silence must pass before the next try.
-        watched.heardAt = this.#clock.now();
+        // It has renewed since, so it lives, or another node was faster. Another heartbeat must be missed before the next try.
+        watched.heardAt = monotonicMs(this.#clock.now() - (silenceMs - heartbeatIntervalMs));
+        watched.revisionInTime = this.#view.get(node)?.revision ?? revision;
         return this.#report({ node, kind: 'lives', why: 'its lease has changed since' });
       case 'unknown':
         return;

@@ -64,6 +64,20 @@ class LineDisplay implements Display {
 }
 
 const linesKept = 12;
+/** No lines between rows and no colours: a picture that is drawn twice a second should be calm. */
+const plain = {
+  chars: {
+    top: '',
+    'top-mid': '',
+    'top-left': '',
+    'top-right': '',
+    mid: '',
+    'left-mid': '',
+    'mid-mid': '',
+    'right-mid': '',
+  },
+  style: { head: [], border: [] },
+};
 
 class LiveDisplay implements Display {
   readonly #out: NodeJS.WriteStream;
@@ -75,9 +89,12 @@ class LiveDisplay implements Display {
     this.#out = out;
   }
   say(line: string): void {
+    if (this.#picture === undefined) {
+      this.#out.write(`${line}\n`);
+      return;
+    }
     this.#said.push(line);
-    if (this.#picture === undefined) this.#out.write(`${line}\n`);
-    else this.show(this.#picture);
+    this.show(this.#picture);
   }
   show(picture: Picture): void {
     this.#picture = picture;
@@ -92,9 +109,9 @@ class LiveDisplay implements Display {
 
   #tables(picture: Picture): string {
     const { group } = picture;
-    const nodes = new Table({ head: ['coordinator', 'state', 'partitions'], style: { head: [] } });
+    const nodes = new Table({ ...plain, head: ['coordinator', 'state', 'partitions'] });
     for (const { name, state, partitions } of picture.nodes) nodes.push([name, state, partitions]);
-    const workers = new Table({ head: ['worker', 'state', 'partitions of orders', 'handled'], style: { head: [] } });
+    const workers = new Table({ ...plain, head: ['worker', 'state', 'partitions of orders', 'handled'] });
     for (const { name, state, partitions, handled } of picture.workers) {
       workers.push([name, state, partitions.join(' '), handled]);
     }

@@ -190,7 +190,8 @@ export class Demo {
     const startedAt = performance.now();
     change();
     await this.#until(`the group has settled after the ${cause}`, () => this.#pool.isSettled);
-    const ms = Math.round(this.#pool.changedAt - startedAt);
+    // A joining worker is a member-to-be from the moment when its process is up and asks to join.
+    const ms = Math.round(this.#pool.changedAt - Math.max(startedAt, this.#pool.startedAt));
     const after = this.#pool.owners();
     const moved = after.filter((owner, partition) => owner !== before[partition]).length;
     const members = this.#pool.active.length;

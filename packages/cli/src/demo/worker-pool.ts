@@ -22,6 +22,7 @@ export class WorkerPool {
   readonly #onFailure: (name: string, detail: string) => void;
   #losses = 0;
   #changedAt = 0;
+  #startedAt = 0;
 
   constructor(ledger: Ledger, partitionCount: number, onFailure: (name: string, detail: string) => void) {
     this.#ledger = ledger;
@@ -53,6 +54,11 @@ export class WorkerPool {
     return this.#changedAt;
   }
 
+  /** When a worker last had its process up and asked to join, by `performance.now()`. */
+  get startedAt(): number {
+    return this.#startedAt;
+  }
+
   /** @returns the owner of each partition; undefined where none or more than one worker claims it */
   owners(): readonly (string | undefined)[] {
     const owners = new Array<string | undefined>(this.#partitionCount).fill(undefined);
@@ -79,6 +85,7 @@ export class WorkerPool {
   #heard(seat: WorkerSeat, report: WorkerReport): void {
     switch (report.kind) {
       case 'started':
+        this.#startedAt = performance.now();
         return;
       case 'assignment':
         seat.partitions = report.partitions;
