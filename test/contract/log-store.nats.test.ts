@@ -26,11 +26,13 @@ describe.each(servers)('%s', (name, start) => {
     const nodes = () => Promise.all([1, 2, 3].map(() => connectNats({ servers: [...handle.urls] })));
 
     test('are made by many nodes at once, and found good again', async () => {
-      const placement = freshPlacement();
       const replicas = handle.servers.length;
       const connections = await nodes();
-      await Promise.all(connections.map((nc) => ensureLogStreams(nc, { ...placement, replicas })));
-      for (const nc of connections) await ensureLogStreams(nc, { ...placement, replicas, provision: 'verify' });
+      for (let round = 0; round < 5; round += 1) {
+        const placement = freshPlacement();
+        await Promise.all(connections.map((nc) => ensureLogStreams(nc, { ...placement, replicas })));
+        for (const nc of connections) await ensureLogStreams(nc, { ...placement, replicas, provision: 'verify' });
+      }
       for (const nc of connections) await nc.close();
     });
 
@@ -68,6 +70,22 @@ describe.each(servers)('%s', (name, start) => {
         await nc.close();
       },
     );
+
+    test('are refused where another stream holds their subjects', async () => {
+      const placement = freshPlacement();
+      const nc = await connectNats({ servers: [...handle.urls] });
+      const manager = await nc.jetstreamManager();
+      await manager.streams.add({
+        name: `OTHER_${placement.cluster}`,
+        subjects: [`muster.${placement.cluster}.log.>`],
+      });
+      await expect(ensureLogStreams(nc, { ...placement, replicas: 1 })).rejects.toMatchObject({
+        code: 'LOG_STREAM_REFUSED',
+        message: expect.stringContaining('overlap'),
+      });
+      await manager.streams.delete(`OTHER_${placement.cluster}`);
+      await nc.close();
+    });
 
     test('are not made where somebody else shall make them', async () => {
       const nc = await connectNats({ servers: [...handle.urls] });

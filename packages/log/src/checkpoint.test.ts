@@ -190,6 +190,9 @@ describe('when a checkpoint is due', () => {
   test('after a load, by what lies there beside the last checkpoint', () => {
     expect(new CheckpointMeter(logLimitsDefaults, 20e6, 5e6).due).toBe(true);
     expect(new CheckpointMeter(logLimitsDefaults, 20e6, 12e6).due).toBe(false);
+    // More than 8 MiB beside it, but less than it cost: another one would overdraw.
+    expect(new CheckpointMeter(logLimitsDefaults, 30e6, 16e6).due).toBe(false);
+    expect(new CheckpointMeter(logLimitsDefaults, 32e6, 16e6).due).toBe(true);
   });
 
   test('so that all checkpoints together cost at most about as much as the live frames', async () => {

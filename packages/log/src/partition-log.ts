@@ -320,7 +320,7 @@ export class PartitionLog {
     this.#account(frame, seq);
     this.#reporting = true;
     try {
-      this.#report(frame, provenAt !== undefined);
+      this.#report(frame);
     } finally {
       this.#reporting = false;
     }
@@ -360,7 +360,7 @@ export class PartitionLog {
     }
   }
 
-  #report({ body, stalled }: InFlight, proven: boolean): void {
+  #report({ body, stalled }: InFlight): void {
     if (stalled) this.#listener.resolved();
     if (body.kind === 'records') {
       for (const { group, pieces } of body.entries) {
@@ -374,7 +374,6 @@ export class PartitionLog {
         if (count > 0) this.#listener.durable(group, count);
       }
     }
-    if (!proven) return;
     for (const waiter of this.#barriers.tryAcknowledged()) {
       if (this.isLost) waiter.lost();
       else waiter.proven();

@@ -50,6 +50,9 @@ export class LogStreamError extends Error {
 
 const CALL_TIMEOUT_MS = 2_000;
 const RETRY_PAUSE_MS = 250;
+const SUBJECTS_OVERLAP = 10065;
+/** Servers of 2.9 say "overlap" to the second of two nodes that make the same stream at once; looked at again, it is there. */
+const OVERLAPS_MAX = 3;
 /** A cluster that has just started, or lost a server, needs up to 9 s to elect leaders. */
 const PATIENCE_MS = 15_000;
 /** Oldest server that keeps conditional writes on replicated streams apart. */
@@ -89,13 +92,17 @@ async function ensureStream(
 ): Promise<void> {
   const wanted = wantedConfig(options, index);
   const name = logStreamName(options, index);
-  for (;;) {
+  for (let overlaps = 0; ; ) {
     const tried = await tryOnce(api, name, wanted, options.provision ?? 'create');
     if (tried.kind === 'there') return;
+    if (tried.kind === 'overlap') {
+      overlaps += 1;
+      if (overlaps > OVERLAPS_MAX) throw refused(name, tried.cause);
+    }
     if (performance.now() >= giveUpAt) {
       throw new LogStreamError('LOG_STREAM_UNAVAILABLE', `the stream ${name} cannot be looked at: ${tried.cause}`);
     }
-    if (tried.kind === 'later') await new Promise((resolve) => setTimeout(resolve, RETRY_PAUSE_MS));
+    if (tried.kind !== 'made') await new Promise((resolve) => setTimeout(resolve, RETRY_PAUSE_MS));
   }
 }
 
@@ -131,7 +138,9 @@ type Tried =
   | { readonly kind: 'there' }
   /** Look again at once. */
   | { readonly kind: 'made'; readonly cause: string }
-  | { readonly kind: 'later'; readonly cause: string };
+  | { readonly kind: 'later'; readonly cause: string }
+  /** Some stream holds its subjects: another for good, or this one, which another node is just making. */
+  | { readonly kind: 'overlap'; readonly cause: string };
 
 async function tryOnce(
   api: JetStreamApi,
@@ -159,6 +168,7 @@ async function tryOnce(
       if (made.code === API_ERROR.streamNameInUse || made.code === API_ERROR.noSuitablePeers) {
         return { kind: 'later', cause: made.description };
       }
+      if (made.code === SUBJECTS_OVERLAP) return { kind: 'overlap', cause: made.description };
       throw refused(name, made.description);
   }
 }
