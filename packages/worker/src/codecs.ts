@@ -15,7 +15,11 @@ export interface Codec<Value> {
 export function jsonCodec<Value = unknown>(): Codec<Value> {
   return {
     name: 'json',
-    encode: (value) => utf8Encode(JSON.stringify(value)),
+    encode: (value) => {
+      const text: string | undefined = JSON.stringify(value);
+      if (text === undefined) throw new TypeError(`JSON has no ${typeof value}`);
+      return utf8Encode(text);
+    },
     decode: (bytes) => JSON.parse(utf8Decode(bytes)),
   };
 }

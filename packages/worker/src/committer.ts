@@ -26,6 +26,9 @@ export type CommitPolicy =
   | { readonly kind: 'each' }
   | { readonly kind: 'manual' };
 
+/** Before a rejoin that keeps its partitions, a commit that has to wait for the round may as well follow it. */
+export type WhileRebalancing = 'wait' | 'give-up';
+
 const INTERVAL_MS_DEFAULT = 5_000;
 const COUNT_DEFAULT = 1_000;
 const HELD_POLL_MS = 50;
@@ -48,6 +51,7 @@ export class Committer {
   #commitSeq = 0;
   #inFlight: Promise<void> | undefined;
   #acksSince = 0;
+  #isRebalancing = false;
   #cancelInterval: Cancel = () => {};
   #backgroundFlush: Promise<void> | undefined;
   readonly #closing = new AbortController();
@@ -70,20 +74,28 @@ export class Committer {
    * @returns when the coordinator has acknowledged them; throws MusterError COMMIT_REFUSED where ownership was lost,
    *   COMMIT_POSTPONED where the deadline passed, or what the coordinator refused with
    */
-  async flush(lanes: readonly Lane[], timeoutMs: number): Promise<void> {
+  async flush(lanes: readonly Lane[], timeoutMs: number, whileRebalancing: WhileRebalancing = 'wait'): Promise<void> {
     const { environment, membership } = this.#options;
     const deadlineAt = environment.clock.now() + timeoutMs;
+    this.#isRebalancing = false;
     while (true) {
       const lost = lanes.find((lane) => lane.needsCommit && lane.signal.aborted);
       if (lost !== undefined) throw new MusterError('COMMIT_REFUSED', `${lost.topic.name}/${lost.partition}`);
       const due = lanes.filter((lane) => lane.needsCommit);
       if (due.length === 0) return;
       const leftMs = deadlineAt - environment.clock.now();
-      if (leftMs <= 0 || this.#closing.signal.aborted) throw new MusterError('COMMIT_POSTPONED');
+      if (leftMs <= 0 || this.#closing.signal.aborted || this.#isHeldBack(whileRebalancing)) {
+        throw new MusterError('COMMIT_POSTPONED');
+      }
       if (this.#inFlight !== undefined) await this.#inFlight;
       else if (membership.canCommit()) await this.#commit(due, leftMs);
       else await pause(environment.clock, Math.min(HELD_POLL_MS, leftMs), this.#closing.signal);
     }
+  }
+
+  /** Whether the coordinator's last word was that a round is under way, and the caller will not wait for its end. */
+  #isHeldBack(whileRebalancing: WhileRebalancing): boolean {
+    return whileRebalancing === 'give-up' && this.#isRebalancing;
   }
 
   /** Stops committing by itself. A flush that is waiting ends. */
@@ -118,10 +130,12 @@ export class Committer {
     const request = { groupId, ...identity, commitSeq: this.#commitSeq, retentionTimeMs: null, offsets };
     const outcome = await client.request('commit', request, { deadlineMs: timeoutMs, resendMs });
     if (outcome.kind !== 'answered') return;
+    this.#isRebalancing = false;
     const answers = outcome.fields?.partitions ?? [];
     const refused = outcome.error === 'NONE' ? this.#apply(lanes, offsets, answers) : outcome.error;
     if (refused === undefined) return;
     const reaction = membership.onCommitAnswer(refused, identity);
+    this.#isRebalancing = reaction === 'rejoin';
     if (reaction === 'fatal') throw new MusterError(refused, outcome.detail);
     if (reaction === 'retry') await pause(environment.clock, RETRY_MS, this.#closing.signal);
     // kafka: the round that has begun is joined by the membership; the marks stay and go with the next commit.

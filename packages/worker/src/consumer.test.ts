@@ -296,6 +296,58 @@ describe('handing over', () => {
     expect(consumer.assignment()).toEqual(partitions(0, 1));
   });
 
+  it('does not join again before onRevoked has ended', async () => {
+    const { rangeAssignor } = await import('@muster/assignors');
+    const { consume, coordinator, reassign } = consumerScene();
+    const flushed = deferred();
+    await consume({ assignors: [rangeAssignor], onRevoked: () => flushed.promise });
+    const joins = coordinator.of('join').length;
+    await reassign(partitions(0));
+    expect(coordinator.of('join')).toHaveLength(joins);
+    flushed.resolve();
+    await settle();
+    await settle();
+    expect(coordinator.of('join')).toHaveLength(joins + 1);
+  });
+
+  it('joins again at once although its commit has to wait for the round, and commits after it', async () => {
+    const { consume, store, coordinator, reassign, clock } = consumerScene();
+    store(0, 1);
+    const consumer = await consume();
+    void consumer.run({ eachMessage: () => {} });
+    await settle();
+    coordinator.script.commit = ({ body }) =>
+      body.generationId === 1 ? refuseCommit(body, 'REBALANCE_IN_PROGRESS') : undefined;
+    await reassign(partitions(0, 1));
+    await clock.advance(200);
+    expect(consumer.health()).toMatchObject({ state: 'stable', generation: 2 });
+    await clock.advance(5_000);
+    expect(coordinator.offsets.get('orders/0')).toBe(2);
+  });
+
+  it('tells diagnostics_channel what happens', async () => {
+    const { subscribe, unsubscribe } = await import('node:diagnostics_channel');
+    const { consume, reassign, muster } = consumerScene();
+    const told: string[] = [];
+    const listen = (event: unknown, name: string | symbol) => {
+      const { partitions = [] } = event as { partitions?: { partition: number }[] };
+      told.push(`${String(name)} ${partitions.map(({ partition }) => partition)}`);
+    };
+    const names = ['muster:assigned', 'muster:revoked', 'muster:lost'];
+    for (const name of names) subscribe(name, listen);
+    await consume();
+    await reassign(partitions(0));
+    await muster.close();
+    for (const name of names) unsubscribe(name, listen);
+    expect(told).toEqual([
+      'muster:assigned 0,1',
+      'muster:revoked 1',
+      'muster:assigned ',
+      'muster:assigned ',
+      'muster:revoked 0',
+    ]);
+  });
+
   it('gives a hanging handler up at the drain deadline: its signal aborts, its message is not committed', async () => {
     const { consume, store, coordinator, reassign, clock } = consumerScene();
     store(1, 11, 12);

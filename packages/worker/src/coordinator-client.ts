@@ -35,38 +35,10 @@ import { Epochs } from './epochs.js';
 import { MusterError } from './errors.js';
 import { replyReaders } from './group-apis.js';
 import type { Logger } from './logger.js';
+import { errorsToRetry, type RequestOutcome, type RequestTimes } from './request.js';
 import type { ConnectionEvent, Incoming, Transport, Unsubscribe } from './transport.js';
 import { deferred, withinMs } from './waiting.js';
 
-/** How a request ended. */
-export type RequestOutcome<Fields> =
-  | {
-      readonly kind: 'answered';
-      readonly error: ErrorName;
-      readonly detail: string | undefined;
-      /** Undefined only beside an error. */
-      readonly fields: Fields | undefined;
-      /** When it was first sent: what the answer proves at least. */
-      readonly sentAt: MonotonicMs;
-    }
-  | { readonly kind: 'expired'; readonly lastProblem: string }
-  | { readonly kind: 'aborted' };
-
-export interface RequestTimes {
-  /** After this time the request is given up. */
-  readonly deadlineMs: number;
-  /** An unanswered request is sent again this often (rule C1: the heartbeat interval). */
-  readonly resendMs: number;
-  readonly signal?: AbortSignal;
-}
-
-/** Errors that say "not here, not now": sent again after a pause, with the same id. */
-const errorsToRetry: ReadonlySet<ErrorName> = new Set<ErrorName>([
-  'COORDINATOR_LOAD_IN_PROGRESS',
-  'COORDINATOR_NOT_AVAILABLE',
-  'NOT_COORDINATOR',
-  'THROTTLING_QUOTA_EXCEEDED',
-]);
 const BACKOFF_LEAST_MS = 50;
 const BACKOFF_MOST_MS = 250;
 const HINT_INTERVAL_MS = 250;
@@ -400,6 +372,7 @@ export class CoordinatorClient {
       this.#resend(() => true);
     }
     if (event.kind !== 'denied') return;
+    this.#logger.error('NATS permissions deny', { operation: event.operation, subject: event.subject });
     for (const open of [...this.#open.values()]) {
       const partition = this.partitionOf(open.groupId);
       if (partition === undefined || this.subjects.group(partition, open.groupId, open.api) !== event.subject) continue;

@@ -23,36 +23,11 @@ import { backoffMs } from './clock.js';
 import { asMusterError, MusterError, messageOf } from './errors.js';
 import { Heartbeats } from './heartbeats.js';
 import type { MemberHandler, MemberIdentity, NewAssignment } from './member-handler.js';
+import { type MembershipState, type StateKind, transitions } from './membership-state.js';
 import { type Reaction, reactionTo } from './reactions.js';
 import { joinGroup, parkedMsMax, type RoundEnd, type RoundOptions, syncGroup } from './round.js';
 import type { Unsubscribe } from './transport.js';
 import { type Deferred, deferred, pause } from './waiting.js';
-
-export type MembershipState =
-  | { readonly kind: 'unjoined' }
-  | { readonly kind: 'preparing' }
-  | { readonly kind: 'joining' }
-  | { readonly kind: 'syncing' }
-  | { readonly kind: 'installing' }
-  | { readonly kind: 'stable' }
-  /** Joins no more but still heartbeats: its user drains and commits. */
-  | { readonly kind: 'held' }
-  | { readonly kind: 'left' }
-  | { readonly kind: 'failed'; readonly error: MusterError };
-
-type StateKind = MembershipState['kind'];
-
-const transitions = {
-  unjoined: ['preparing', 'held', 'failed'],
-  preparing: ['joining', 'preparing', 'held', 'failed'],
-  joining: ['syncing', 'preparing', 'held', 'failed'],
-  syncing: ['installing', 'preparing', 'held', 'failed'],
-  installing: ['stable', 'preparing', 'held', 'failed'],
-  stable: ['preparing', 'held', 'failed'],
-  held: ['left', 'failed'],
-  left: [],
-  failed: ['left'],
-} as const satisfies { readonly [Kind in StateKind]: readonly StateKind[] };
 
 export interface MembershipOptions extends RoundOptions {
   readonly handler: MemberHandler;

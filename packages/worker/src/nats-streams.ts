@@ -6,6 +6,7 @@ import {
   AckPolicy,
   DeliverPolicy,
   DiscardPolicy,
+  ErrorCode,
   type JetStreamManager,
   type KV,
   type NatsConnection,
@@ -255,10 +256,22 @@ function apiCode(thrown: unknown): number | undefined {
   return thrown instanceof NatsError ? thrown.api_error?.err_code : undefined;
 }
 
+/** What nats.js says when the server, its leader or the way to it is missing for the moment. */
+const passingCodes: ReadonlySet<string> = new Set([
+  ErrorCode.NoResponders,
+  ErrorCode.Timeout,
+  ErrorCode.Disconnect,
+  ErrorCode.Cancelled,
+  ErrorCode.ConnectionClosed,
+  ErrorCode.ConnectionDraining,
+  ErrorCode.ConnectionRefused,
+  ErrorCode.ConnectionTimeout,
+]);
+
 /** JetStream's own 5xx answers and everything about the connection are worth another try; the rest is a refusal. */
 function streamError(thrown: unknown): MusterError {
-  const status = thrown instanceof NatsError ? thrown.api_error?.code : undefined;
-  const isDenied = thrown instanceof NatsError && thrown.permissionContext !== undefined;
-  const isRefusal = isDenied || (status !== undefined && status < 500) || messageOf(thrown) === 'MAX_PAYLOAD_EXCEEDED';
-  return new MusterError(isRefusal ? 'STREAM_REFUSED' : 'STREAM_UNAVAILABLE', messageOf(thrown), { cause: thrown });
+  const isPassing =
+    thrown instanceof NatsError &&
+    (thrown.api_error === undefined ? passingCodes.has(thrown.code) : thrown.api_error.code >= 500);
+  return new MusterError(isPassing ? 'STREAM_UNAVAILABLE' : 'STREAM_REFUSED', messageOf(thrown), { cause: thrown });
 }

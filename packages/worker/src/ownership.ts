@@ -102,7 +102,7 @@ export class Ownership implements MemberHandler {
     } else if (lanes.length > 0) {
       // kafka: a commit that fails here does not stop the rejoin; what it leaves out is handled again at worst.
       await committer()
-        .flush(lanes, commitTimeoutMs)
+        .flush(lanes, commitTimeoutMs, 'give-up')
         .catch((thrown: unknown) => logger.debug('not committed before joining', { reason: messageOf(thrown) }));
     }
   }

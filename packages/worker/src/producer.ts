@@ -126,7 +126,7 @@ export class Producer<Value> {
     const deadlineAtMs = this.#environment.clock.now() + this.#limits.deliveryTimeoutMs;
     const partition = message.partition ?? this.#partitionFor(message.key);
     const subject = messageSubject(this.topic, partition, message.key);
-    const payload = this.#codec.encode(message.value);
+    const payload = this.#encode(message.value);
     if (this.#pending.size >= this.#limits.maxInFlight + this.#limits.maxWaiting) {
       throw new MusterError('QUEUE_FULL', `${this.#pending.size} messages are waiting for topic ${this.topic.name}`);
     }
@@ -135,6 +135,16 @@ export class Producer<Value> {
     const outgoing = { subject, payload, headers, messageId, deadlineAtMs };
     const outcome = await this.#senderOf(partition).submit(outgoing);
     return { topic: this.topic.name, partition, offset: outcome.offset, duplicate: outcome.duplicate };
+  }
+
+  #encode(value: Value): Uint8Array {
+    try {
+      return this.#codec.encode(value);
+    } catch (thrown) {
+      throw new MusterError('INVALID_ARGUMENT', `the value is nothing for codec ${this.#codec.name}`, {
+        cause: thrown,
+      });
+    }
   }
 
   #headersOf(message: OutgoingMessage<Value>): Readonly<Record<string, string>> {
