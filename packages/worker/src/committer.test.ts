@@ -1,0 +1,84 @@
+import { describe, expect, it } from 'vitest';
+import { consumerScene } from '../test/consumer-scene.js';
+import { refuseCommit } from '../test/scripted-coordinator.js';
+import { settle } from '../test/virtual-clock.js';
+import { deferred } from './waiting.js';
+
+describe('committing', () => {
+  it('numbers its commits and has one in flight', async () => {
+    const { consume, store, coordinator, muster, clock } = consumerScene();
+    store(0, 1, 2, 3);
+    const consumer = await consume({ commit: { kind: 'each' } });
+    coordinator.script.commit = () => 'park';
+    void consumer.run({ eachMessage: () => {} });
+    await clock.advance(100);
+    expect(coordinator.of('commit')).toHaveLength(1);
+    delete coordinator.script.commit;
+    await clock.advance(3_000);
+    expect(new Set(coordinator.of('commit').map(({ body }) => body.commitSeq))).toEqual(new Set([1, 2]));
+    expect(coordinator.offsets.get('orders/0')).toBe(4);
+    await muster.close();
+  });
+
+  it('never has two commits in flight, however many callers commit at once', async () => {
+    const { consume, store, coordinator, clock } = consumerScene();
+    store(0, 1);
+    store(1, 11);
+    const consumer = await consume({ commit: { kind: 'manual' } });
+    const iterator = consumer[Symbol.asyncIterator]();
+    const first = await iterator.next();
+    const second = await iterator.next();
+    coordinator.script.commit = () => 'park';
+    const commits = [first.value?.commit(), second.value?.commit()];
+    await settle();
+    expect(coordinator.of('commit')).toHaveLength(1);
+    delete coordinator.script.commit;
+    await clock.advance(3_000);
+    await Promise.all(commits);
+    expect([...coordinator.offsets]).toEqual([
+      ['orders/0', 2],
+      ['orders/1', 3],
+    ]);
+  });
+
+  it('holds a commit back while a round is under way and makes it afterwards', async () => {
+    const { consume, store, coordinator, clock } = consumerScene();
+    store(0, 1);
+    const consumer = await consume({ commit: { kind: 'manual' } });
+    const { value: message } = await consumer[Symbol.asyncIterator]().next();
+    coordinator.script.join = () => 'park';
+    coordinator.notice('billing', { kind: 'rebalance' });
+    await settle();
+    const before = coordinator.of('commit').length;
+    const committing = message?.commit();
+    await clock.advance(1_000);
+    expect(coordinator.of('commit')).toHaveLength(before);
+    delete coordinator.script.join;
+    await clock.advance(3_100);
+    await committing;
+    expect(coordinator.of('commit').at(-1)?.body.generationId).toBe(2);
+    expect(coordinator.offsets.get('orders/0')).toBe(2);
+  });
+
+  it('tells the caller what the coordinator refuses for good', async () => {
+    const { consume, store, coordinator } = consumerScene();
+    store(0, 1);
+    const consumer = await consume({ commit: { kind: 'manual' } });
+    const { value: message } = await consumer[Symbol.asyncIterator]().next();
+    coordinator.script.commit = ({ body }) => refuseCommit(body, 'OFFSET_METADATA_TOO_LARGE');
+    await expect(message?.commit()).rejects.toMatchObject({ code: 'OFFSET_METADATA_TOO_LARGE' });
+  });
+
+  it('commits by itself every interval and only what was handled', async () => {
+    const { consume, store, coordinator, clock } = consumerScene();
+    store(0, 1, 2);
+    const consumer = await consume({ commit: { kind: 'auto', intervalMs: 1_000 } });
+    const hang = deferred();
+    void consumer.run({ eachMessage: ({ value }) => (value === 2 ? hang.promise : undefined) });
+    await clock.advance(1_500);
+    expect(coordinator.offsets.get('orders/0')).toBe(2);
+    hang.resolve();
+    await clock.advance(1_000);
+    expect(coordinator.offsets.get('orders/0')).toBe(3);
+  });
+});
