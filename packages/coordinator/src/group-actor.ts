@@ -86,8 +86,10 @@ export class GroupActor {
   offer(request: GroupRequest, returnAddress: string, deadlineMs: number, bytes: number): void {
     const { ref } = request;
     if (this.#open.has(ref)) {
-      // C1: the same request again. It waits already; only its return address may have changed.
+      // C1: the same request again. It waits already; only its return address may have changed. Turns that were refused for want of
+      // a proof are taken up again at the latest now.
       this.#open.set(ref, returnAddress);
+      if (this.hasWork) this.#outlet.wake(this);
       return;
     }
     const letter = { request, expiresAt: this.#outlet.now() + deadlineMs };
@@ -214,9 +216,11 @@ export class GroupActor {
   }
 
   #send(output: Output): void {
-    // O3: proof is looked at when replies leave. What may not leave now is lost; its client asks again (C1).
-    if (!this.#outlet.mayServe()) return;
-    if (output.kind === 'notice') this.#outlet.notify(this.groupId, output.notice);
+    // O3: proof is looked at when replies leave. What may not leave now is lost; its client asks again (C1), and must not be taken
+    // for one that waits still.
+    if (!this.#outlet.mayServe()) {
+      if (output.kind === 'reply') this.#open.delete(output.reply.ref);
+    } else if (output.kind === 'notice') this.#outlet.notify(this.groupId, output.notice);
     else this.#answer(output.reply);
   }
 
