@@ -3,7 +3,7 @@
  */
 
 import type { Bus, BusMessage, ClusterNode } from '@muster/cluster';
-import type { ErrorName, LogId, NodeId, Partition, Subjects } from '@muster/protocol';
+import type { Answer, ErrorName, ListRequest, LogId, NodeId, Partition, RequestHead, Subjects } from '@muster/protocol';
 import { clusterApis, encodeReply, epoch, parseRequest, partitionOf } from '@muster/protocol';
 import type { PartitionRuntime } from './partition-runtime.js';
 
@@ -36,7 +36,7 @@ export function serveClusterRequests(options: ClusterRequestsOptions): () => voi
 }
 
 function answerFind(options: ClusterRequestsOptions, message: BusMessage): void {
-  const { bus, node, logId, partitionCount, cluster } = options;
+  const { partitionCount, cluster } = options;
   const parsed = parseRequest(clusterApis.find, message.payload);
   if (parsed.kind === 'refused') return refuse(options, message, parsed);
   const { groupId, suspectEpoch } = parsed.body;
@@ -46,27 +46,54 @@ function answerFind(options: ClusterRequestsOptions, message: BusMessage): void 
   const owner = cluster.ownerOf(partition);
   const fields = { partition, partitionCount, nodeId: owner?.node ?? '', ownerEpoch: owner?.epoch ?? 0 };
   const error = owner === undefined ? 'COORDINATOR_NOT_AVAILABLE' : 'NONE';
-  bus.publish(message.reply, encodeReply(parsed.head.id, { node, log: logId }, { error }, fields));
+  reply(options, message, encode(options, parsed.head.id, { error }, fields));
 }
 
 function answerList(options: ClusterRequestsOptions, message: BusMessage): void {
-  const { bus, node, logId, runtimes, mayServe } = options;
+  const { runtimes, mayServe } = options;
   const parsed = parseRequest(clusterApis.list, message.payload);
   if (parsed.kind === 'refused') return refuse(options, message, parsed);
   const served = [...runtimes()].filter((runtime) => mayServe(runtime.partition));
-  const fields = {
-    groups: served.flatMap((runtime) => runtime.list(parsed.body)),
-    partitions: served.map((runtime) => runtime.partition),
-  };
-  bus.publish(message.reply, encodeReply(parsed.head.id, { node, log: logId }, { error: 'NONE' }, fields));
+  listSome(options, message, parsed, served);
+}
+
+/** Answers for some partitions: in one reply, or in several where one would be too large. Whoever asked puts them together. */
+function listSome(
+  options: ClusterRequestsOptions,
+  message: BusMessage,
+  request: { readonly head: RequestHead; readonly body: ListRequest },
+  runtimes: readonly PartitionRuntime[],
+): void {
+  const { payloadBytesMax } = options.bus;
+  const { id } = request.head;
+  const partitions = runtimes.map((runtime) => runtime.partition);
+  const groups = runtimes.flatMap((runtime) => runtime.list(request.body));
+  const payload = encode(options, id, { error: 'NONE' }, { groups, partitions });
+  if (payload.byteLength <= payloadBytesMax) return reply(options, message, payload);
+  if (runtimes.length > 1) {
+    const half = Math.ceil(runtimes.length / 2);
+    listSome(options, message, request, runtimes.slice(0, half));
+    return listSome(options, message, request, runtimes.slice(half));
+  }
+  const detail = `the ${groups.length} groups of partition ${partitions[0]} exceed the server's max_payload of ${payloadBytesMax}`;
+  reply(options, message, encode(options, id, { error: 'MESSAGE_TOO_LARGE', detail }, {}));
 }
 
 function refuse(
-  { bus, node, logId, onRefused }: ClusterRequestsOptions,
+  options: ClusterRequestsOptions,
   message: BusMessage,
   refusal: { readonly id: string; readonly error: ErrorName; readonly detail: string },
 ): void {
   const { id, error, detail } = refusal;
-  onRefused({ subject: message.subject, error, detail });
-  if (message.reply !== '') bus.publish(message.reply, encodeReply(id, { node, log: logId }, { error, detail }, {}));
+  options.onRefused({ subject: message.subject, error, detail });
+  reply(options, message, encode(options, id, { error, detail }, {}));
+}
+
+function encode({ node, logId }: ClusterRequestsOptions, id: string, answer: Answer, fields: object): Uint8Array {
+  return encodeReply(id, { node, log: logId }, answer, fields);
+}
+
+/** A question without a reply subject is nobody's. */
+function reply({ bus }: ClusterRequestsOptions, message: BusMessage, payload: Uint8Array): void {
+  if (message.reply !== '') bus.publish(message.reply, payload);
 }

@@ -8,6 +8,7 @@ import { hostname } from 'node:os';
 import { obeyClusterRecord } from '@muster/cluster';
 import type { GroupConfig } from '@muster/group';
 import {
+  type BusProblem,
   connectNats,
   ensureLogStreams,
   JetStreamLogStore,
@@ -57,7 +58,7 @@ export async function startNode(config: NodeConfig, log: Logger): Promise<Runnin
   const nodeLog = log.child({ node, cluster: config.cluster });
   const connection = await connectNats({ ...connectOptions(config), name: `muster-${node}` });
   const bus = new NatsBus(connection, {
-    onProblem: (problem) => nodeLog.warn({ problem }, 'NATS refused or a callback threw'),
+    onProblem: (problem) => logProblem(nodeLog, problem),
   });
   const subjects = new Subjects(config.cluster);
   const endings: (() => void | Promise<void>)[] = [];
@@ -123,6 +124,12 @@ export async function startNode(config: NodeConfig, log: Logger): Promise<Runnin
     await connection.close();
     throw cause;
   }
+}
+
+function logProblem(log: Logger, problem: BusProblem): void {
+  if (problem.kind === 'denied') return log.warn(problem, 'NATS refused');
+  // As `err`, an error is written with its message and stack; under any other name it would be an empty object.
+  log.error({ subject: problem.subject, err: problem.error }, 'a callback threw');
 }
 
 function connectOptions(config: NodeConfig) {
