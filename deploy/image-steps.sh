@@ -5,12 +5,16 @@
 #   image-steps.sh build            in the repository's root: install, compile, drop what only the build needs
 #   image-steps.sh collect <out>    copy what a node needs at run time to <out>, and start it once for its help text
 #   image-steps.sh trial            both, elsewhere; leaves nothing behind
+#
+# NPM: the npm to use, default `npm`. The image has the one that comes with Node 20: NPM='npx -y npm@10.8.2'.
 set -eu
+npm=${NPM:-npm}
 
 build() {
-  npm ci
-  npm run build
-  npm prune --omit=dev
+  # Unquoted: it may be more than one word.
+  $npm ci
+  $npm run build -- --filter=@muster/cli
+  $npm prune --omit=dev
 }
 
 collect() {

@@ -22,6 +22,7 @@ export const rules: Record<
       'muster.default.node.b.inc.offer',
       'muster.default.ev.7',
       'muster.default.ev.7.grp',
+      '$JS.API.STREAM.PURGE.MUSTER_default_LOG_0',
     ],
     noPublish: [
       'muster.default.g.7.grp.join',

@@ -122,7 +122,11 @@ export async function startDeployedServers(
     await rm(root, { recursive: true, force: true });
   };
   try {
-    await until('the servers form a JetStream cluster', () => isFormed(monitors), START_TIMEOUT_MS);
+    const check = () => {
+      if (children.some((child) => child.hasGivenUp())) throw new Error('a server did not start');
+      return isFormed(monitors);
+    };
+    await until('the servers form a JetStream cluster', check, START_TIMEOUT_MS);
   } catch (thrown) {
     await stop();
     throw new Error(`${String(thrown)}\n${children.map((child) => child.log()).join('\n---\n')}`);
@@ -146,6 +150,8 @@ function startServer(binaryPath: string, environment: Environment) {
   const exited = once(child, 'exit');
   return {
     log: () => log,
+    // How nats-server says that it cannot run with this configuration or these ports.
+    hasGivenUp: () => /^nats-server: |\[FTL\]/m.test(log),
     stop: async () => {
       child.stdin?.end();
       await exited;
