@@ -148,7 +148,7 @@ describe('members that keep to the protocol', () => {
           expect(world.state).toBe('Stable');
         },
       ),
-      { numRuns: 150 },
+      { numRuns: 80 },
     );
   });
 });

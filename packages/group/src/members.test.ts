@@ -40,6 +40,27 @@ describe('join', () => {
     expect(joined(world, ref).generationId).toBe(1);
   });
 
+  it('ignores another content under the id of a parked request', () => {
+    const world = new World(withDelay);
+    const ref = join(world);
+    join(world, { protocols: [] }, ref);
+    expect(world.reply('join', ref)).toBeUndefined();
+    world.advance(3_000);
+    expect(joined(world, ref).protocolName).toBe('range');
+  });
+
+  it('drops a newcomer after five minutes also if it asked again meanwhile', () => {
+    const world = new World();
+    stable(world, [{ sessionTimeoutMs: 1_000_000, rebalanceTimeoutMs: 1_000_000 }]);
+    const memberId = world.reply('join', join(world, known))?.fields.memberId ?? '';
+    join(world, { memberId });
+    const again = join(world, { memberId });
+    world.advance(299_999);
+    expect(world.reply('join', again)).toBeUndefined();
+    world.advance(1);
+    expect(world.reply('join', again)?.error).toBe('UNKNOWN_MEMBER_ID');
+  });
+
   it('answers an older parked request of the same member REBALANCE_IN_PROGRESS', () => {
     const world = new World();
     const [leader = '', follower = ''] = stable(world, two);
@@ -280,7 +301,9 @@ describe('orders of the host', () => {
   it('shifts all deadlines by a pause, so that it expels nobody', () => {
     const world = new World();
     const [leader = ''] = stable(world, [{}]);
-    world.run({ kind: 'shift-deadlines', byMs: 60_000 });
+    const { timers } = world.run({ kind: 'shift-deadlines', byMs: 60_000 });
+    const deadline = world.group.members.get(leader as never)?.sessionDeadline;
+    expect(timers).toEqual([{ kind: 'set', timer: { kind: 'session', member: leader }, deadline }]);
     world.advance(69_999);
     expect([...world.group.members.keys()]).toEqual([leader]);
     world.advance(1);

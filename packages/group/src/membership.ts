@@ -9,7 +9,7 @@ import { memberId, NAME_LENGTH_MAX } from '@muster/protocol';
 import { NO_BYTES, NO_MEMBER, refuseJoin, refuseSync } from './answers.js';
 import { NEW_MEMBER_JOIN_TIMEOUT_MS } from './context.js';
 import type { Group, Member, Protocol } from './group.js';
-import { countProtocols } from './protocols.js';
+import { countProtocols, sameProtocols } from './protocols.js';
 import type { Turn } from './turn.js';
 import { after, cancelTimer, record, setTimer } from './turn.js';
 
@@ -35,7 +35,7 @@ export function addMember(turn: Turn, group: Group, ref: RequestId, id: MemberId
     joinedBy: ref,
     sessionTimeoutMs: request.sessionTimeoutMs,
     rebalanceTimeoutMs: request.rebalanceTimeoutMs,
-    protocols: ownProtocols(request.protocols),
+    protocols: ownProtocols(group, request.protocols),
     assignment: NO_BYTES,
     commitSeq: -1,
     // kafka: a newcomer cannot heartbeat while its join waits; a client that vanished is dropped after five minutes.
@@ -60,7 +60,7 @@ export function insertMember(group: Group, member: Member): void {
 export function updateMember(group: Group, member: Member, ref: RequestId, request: JoinRequest): void {
   countProtocols(group, member.protocols, -1);
   countProtocols(group, request.protocols, 1);
-  member.protocols = ownProtocols(request.protocols);
+  member.protocols = ownProtocols(group, request.protocols);
   member.sessionTimeoutMs = request.sessionTimeoutMs;
   member.rebalanceTimeoutMs = request.rebalanceTimeoutMs;
   member.joinedBy = ref;
@@ -104,8 +104,13 @@ function deleteMember(group: Group, member: Member): void {
   countProtocols(group, member.protocols, -1);
 }
 
-/** Copies what lives on: the bytes of a request may be slices of larger buffers, which they would keep in memory. */
-function ownProtocols(protocols: readonly Protocol[]): readonly Protocol[] {
+/**
+ * Copies what lives on: the bytes of a request may be slices of larger buffers, which they would keep in memory. Members
+ * that offer the same as the leader share its copy.
+ */
+function ownProtocols(group: Group, protocols: readonly Protocol[]): readonly Protocol[] {
+  const leading = group.leader === null ? undefined : group.members.get(group.leader);
+  if (leading !== undefined && sameProtocols(leading.protocols, protocols)) return leading.protocols;
   return protocols.map(({ name, metadata }) => ({ name, metadata: new Uint8Array(metadata) }));
 }
 
@@ -139,7 +144,7 @@ export function replaceStaticMember(
     joinedBy: ref,
     sessionTimeoutMs: request.sessionTimeoutMs,
     rebalanceTimeoutMs: request.rebalanceTimeoutMs,
-    protocols: ownProtocols(request.protocols),
+    protocols: ownProtocols(group, request.protocols),
     // The successor counts its commits from the start again.
     commitSeq: -1,
     sessionDeadline,

@@ -107,6 +107,15 @@ describe('staged commits', () => {
     expect(read(world, true)).toMatchObject({ offset: -1, error: 0 });
   });
 
+  it('stay ended when their record is read again after the end', () => {
+    const world = new World();
+    stage(world, 5);
+    end(world, 'COMMIT');
+    world.log.push(...world.log.slice(0, 1));
+    world.reload();
+    expect(read(world, true)).toMatchObject({ offset: 5, error: 0 });
+  });
+
   it('keep the group, until nobody ends them for two weeks', () => {
     const world = new World();
     stage(world, 5);

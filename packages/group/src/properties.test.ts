@@ -5,7 +5,7 @@ import { joinDefaults, text, World } from '../test/world.js';
 import type { Group, GroupSlot } from './index.js';
 import { describeGroup } from './index.js';
 
-const RUNS = 200;
+const RUNS = 120;
 
 const protocolSets = [
   [{ name: 'range', metadata: text('m') }],
@@ -308,6 +308,7 @@ describe('whatever clients send and whenever timers fire', () => {
           const loaded = world.replay();
           const checkpointed = world.replayCheckpoint();
           expect(durableState(checkpointed.slot)).toEqual(durableState(loaded.slot));
+          expect(durableState(world.replayTwice().slot)).toEqual(durableState(loaded.slot));
           if (world.state === 'PreparingRebalance') continue;
           // Static members that are away keep their seats: such a group may be above its size, and loading it rebalances it.
           if ((world.slot.group?.members.size ?? 0) > config.maxSize) continue;

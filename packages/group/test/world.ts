@@ -135,6 +135,15 @@ export class World {
     return replay.finish(context, graceUntil === undefined ? {} : { graceUntil });
   }
 
+  /** The same log with every record in it twice, which must be harmless (rule L6). */
+  replayTwice() {
+    const replay = new GroupReplay(GROUP_ID);
+    for (const { seq, bytes } of this.log) {
+      for (let times = 0; times < 2; times += 1) replay.apply(seq, decodeRecord(decoded(bytes)));
+    }
+    return replay.finish(this.context);
+  }
+
   /** The same log with a checkpoint at its end, loaded with the end marker but before the purge (rule K2). */
   replayCheckpoint() {
     const replay = new GroupReplay(GROUP_ID);
