@@ -9,7 +9,7 @@ import type { AssembledNode } from '@muster/coordinator';
 import { assembleNode } from '@muster/coordinator';
 import type { GroupConfig } from '@muster/group';
 import { groupConfigDefaults } from '@muster/group';
-import type { ApiName, ErrorName, GroupId, ReplyHead, ReplyOf, RequestOf } from '@muster/protocol';
+import type { ApiName, ErrorName, GroupId, ReplyHead, ReplyOf, RequestHead, RequestOf } from '@muster/protocol';
 import {
   encodeRequest,
   groupApis,
@@ -32,6 +32,7 @@ import {
   VirtualClock,
 } from '@muster/testkit';
 import { pino } from 'pino';
+import { ProcessLogStore } from './process-log.js';
 
 export type WorldOptions = {
   readonly partitionCount?: number;
@@ -58,6 +59,9 @@ export class ClusterWorld {
   readonly #random: SeededRandom;
   readonly #options: WorldOptions;
   readonly #nodes = new Map<string, AssembledNode>();
+  readonly #frozen = new Set<string>();
+  /** Client of the log of each running process: a restarted node is another client, whatever its name. */
+  readonly #logClients = new Map<string, string>();
   #requests = 0;
 
   constructor(options: WorldOptions = {}) {
@@ -75,6 +79,8 @@ export class ClusterWorld {
     const bus = this.nats.connect(name);
     const clock = this.nats.clockOf(name);
     const random = this.#random.fork(`${name}-${this.clock.now()}`);
+    const logClient = `${name}-${this.clock.now()}`;
+    this.#logClients.set(name, logClient);
     const node = assembleNode(
       {
         node: nodeId(name),
@@ -86,7 +92,7 @@ export class ClusterWorld {
       },
       {
         bus,
-        store: this.log.connect(name),
+        store: new ProcessLogStore(this.log.connect(logClient), this.nats, bus),
         leases: this.leases.storeOf(name),
         clock,
         random,
@@ -97,8 +103,12 @@ export class ClusterWorld {
       { ...clusterSettingsDefaults, ...this.#options.settings },
     );
     this.#nodes.set(name, node);
-    const started = node.cluster.start();
-    await this.clock.advance(10);
+    let isStarted = false;
+    const started = node.cluster.start().finally(() => {
+      isStarted = true;
+    });
+    started.catch(() => {});
+    await this.until(() => isStarted, 20_000);
     await started;
     return node;
   }
@@ -118,8 +128,46 @@ export class ClusterWorld {
   /** kill -9: the connection is gone, nothing of the process runs any more. */
   kill(name: string): void {
     this.nats.kill(name);
-    this.log.cut(name);
+    this.log.cut(this.#logClients.get(name) ?? name);
     this.#nodes.delete(name);
+    this.#frozen.delete(name);
+  }
+
+  /** SIGSTOP. */
+  freeze(name: string): void {
+    this.nats.freeze(name);
+    this.#frozen.add(name);
+  }
+
+  /** SIGCONT. */
+  thaw(name: string): void {
+    this.nats.thaw(name);
+    this.#frozen.delete(name);
+  }
+
+  /** The names of the nodes that have been started and not killed. */
+  get names(): readonly string[] {
+    return [...this.#nodes.keys()];
+  }
+
+  /** Whether the process is paused. */
+  isFrozen(name: string): boolean {
+    return this.#frozen.has(name);
+  }
+
+  /** Forgets a node that has left by itself. */
+  forget(name: string): void {
+    this.kill(name);
+  }
+
+  /**
+   * For each partition the nodes that could answer at this moment: they hold young proof, are not paused, and what they send
+   * would arrive. Never more than one may.
+   */
+  answering(): readonly (readonly string[])[] {
+    return this.ownerships().map((names) =>
+      names.filter((name) => !this.#frozen.has(name) && this.nats.stateOf(name) === 'up'),
+    );
   }
 
   /** For each partition the nodes that serve it at this moment: never more than one may. */
@@ -162,7 +210,12 @@ export class ClusterWorld {
   }
 
   /** Sends a request without waiting; its answer appears in `reply`. */
-  send<Api extends ApiName>(api: Api, body: RequestOf[Api]): { reply: WorldReply<Api> | undefined; stop: () => void } {
+  send<Api extends ApiName>(
+    api: Api,
+    body: RequestOf[Api],
+    onReply: (reply: WorldReply<Api>) => void = () => {},
+    head: Partial<RequestHead> = {},
+  ): { reply: WorldReply<Api> | undefined; stop: () => void } {
     this.#requests += 1;
     const id = requestId(`world-${this.#requests}`);
     const subject = this.subjects.group(this.partitionOf(body.groupId), body.groupId, api);
@@ -179,14 +232,16 @@ export class ClusterWorld {
       const parsed: ParsedReply<unknown> = parseReply<unknown>(groupApis[api], payload);
       if (parsed.kind !== 'reply') return;
       const fields = groupApis[api].reply.safeParse(parsed.fields);
-      pending.reply ??= {
+      if (pending.reply !== undefined) return;
+      pending.reply = {
         error: parsed.error,
         head: parsed.head,
         fields: fields.success ? (fields.data as ReplyOf[Api]) : undefined,
       };
       isOver = true;
+      onReply(pending.reply);
     });
-    const payload = encodeRequest({ id, deadlineMs: 60_000 }, body);
+    const payload = encodeRequest({ id, deadlineMs: 60_000, ...head }, body);
     const again = () => {
       if (isOver) return;
       this.client.publish(subject, payload, inbox);

@@ -1,0 +1,16 @@
+import { describe, expect, test } from 'vitest';
+import { ChaosRun } from '../world/chaos.js';
+
+const seeds = process.env['CHAOS_SEEDS'] === undefined ? 20 : Number(process.env['CHAOS_SEEDS']);
+const first = Number(process.env['CHAOS_FIRST'] ?? 1);
+
+describe('a cluster under random faults', () => {
+  test.for(Array.from({ length: seeds }, (_, index) => index + first))(
+    'loses no acknowledged commit, expels nobody, and never answers twice: seed %i',
+    async (seed) => {
+      const { violations, acknowledged, story } = await new ChaosRun(seed).run(10);
+      expect(violations.slice(0, 20), `seed ${seed}\n${story.join('\n')}`).toEqual([]);
+      expect(acknowledged).toBeGreaterThan(100);
+    },
+  );
+});
