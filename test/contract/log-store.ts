@@ -124,6 +124,14 @@ export function logStoreContract(name: string, open: () => Promise<LogWorld>): v
       expect((await readAll(p0, 1, between)).map(words)).toEqual(['one']);
     });
 
+    test('serves short reads one after the other, from wherever it is connected to', async () => {
+      const seq = await appended(p0, 'one', 0);
+      const stores = [store, await world.open('n2'), await world.open('n3')];
+      for (let round = 0; round < 40; round += 1) {
+        for (const by of stores) expect((await readAll(p0, 1, seq + 1, by)).length).toBeLessThanOrEqual(1);
+      }
+    });
+
     test('takes a frame as large as it says, byte for byte', async () => {
       const bytes = new Uint8Array(Math.min(store.frameBytesMax, 1_000_000)).map((_, index) => index * 7);
       const seq = await appended(p0, bytes, 0);
