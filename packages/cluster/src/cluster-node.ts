@@ -8,10 +8,12 @@
 import type { Epoch, Incarnation, MonotonicMs, NodeId, Partition, Subjects } from '@muster/protocol';
 import { encode } from '@muster/protocol';
 import { DeathDetector, probeSubject } from './detector.js';
+import type { KnownOwner } from './known-owners.js';
 import { NodeLease } from './lease.js';
 import { encodeHeartbeat, encodeOffer, parseHeartbeat, parseOffer } from './messages.js';
-import type { KnownOwner, OwnershipReport, PartitionHost } from './ownership.js';
+import type { OwnershipReport } from './ownership.js';
 import { Ownership } from './ownership.js';
+import type { PartitionHost } from './partition-host.js';
 import type { Bus, BusMessage, Clock, LeaseStore } from './ports.js';
 import type { ClusterSettings } from './settings.js';
 import { View } from './view.js';
@@ -67,6 +69,7 @@ export class ClusterNode {
           this.#view.restartCounts(clock.now());
           report({ kind: 'lease-failed', detail });
         },
+        refused: () => this.ownership.suspendAll('a renewal of the lease was refused'),
         lost: (detail) => this.#end(detail),
       },
     });
@@ -112,6 +115,8 @@ export class ClusterNode {
     this.#listen(subjects.node(node, `${incarnation}.offer`), (message) => this.#onOffer(message));
     this.#listen(subjects.heartbeats, (message) => this.#onHeartbeat(message));
     this.#endings.push(bus.onConnection((connected) => (connected ? void this.#afterGap() : this.#onDisconnect())));
+    // From here on the lease has to be kept, however long the watch takes to begin.
+    this.#every(settings.renewIntervalMs, () => this.#lease.renew());
     const watch = await leases.watch(
       (entry) => {
         if (this.#view.observe(entry, clock.now())) this.#viewChanged();
@@ -121,9 +126,9 @@ export class ClusterNode {
         this.ownership.reconcile();
       },
     );
+    if (this.#isStopped) return watch.stop();
     this.#endings.push(() => watch.stop());
     this.#every(settings.heartbeatIntervalMs, () => this.#sendHeartbeat());
-    this.#every(settings.renewIntervalMs, () => this.#lease.renew());
     this.#every(settings.tickMs, () => this.#tick());
     this.#sendHeartbeat();
   }
@@ -143,6 +148,7 @@ export class ClusterNode {
   }
   /** A client did not reach the owner of the partition in the reign `epoch` (C5). */
   hint(partition: Partition, epoch: Epoch): void {
+    if (this.#isStopped) return;
     const owner = this.ownership.ownerOf(partition);
     if (owner !== undefined && owner.epoch <= epoch) this.#detector.hint(owner.node);
   }
@@ -188,6 +194,9 @@ export class ClusterNode {
   #onHeartbeat(message: BusMessage): void {
     const heartbeat = parseHeartbeat(message.payload);
     if (heartbeat === undefined || heartbeat.node === this.#options.node) return;
+    const known = this.#view.get(heartbeat.node);
+    // O1: an earlier process of that id, paused until now, says what was.
+    if (known !== undefined && known.incarnation !== heartbeat.incarnation) return;
     this.#detector.heard(heartbeat.node, heartbeat.incarnation);
     this.#viewOf.set(heartbeat.node, heartbeat.view);
     this.ownership.learn(heartbeat);
@@ -252,8 +261,9 @@ export class ClusterNode {
         clock.after(settings.tickMs, resolve);
       });
     }
-    this.#view.restartCounts(clock.now());
     this.#isPaused = false;
+    if (this.#isStopped) return;
+    this.#view.restartCounts(clock.now());
     this.#lease.renew();
   }
 

@@ -2,13 +2,12 @@
  * Finds out who has died: silence and hints start probes, probes and expired leases lead to a mark, and only the mark, a
  * conditional write, is a death (O4). It claims nothing.
  *
- * D1: the mark is conditional on the revision seen before the first missed heartbeat, so that a renewal since then refutes it.
- * D2: a node is probed by one loop at a time. D3: hints are rate-limited and only trigger probes (C5). D4: without proof of our
+ * D1: the mark is conditional on the revision seen before the first missed heartbeat, so that a renewal since then refutes it;
+ * refuted, only a renewal that fails to come says anything. D2: a node is probed by one loop at a time, and marked by one. D3: hints are rate-limited and only trigger probes (C5). D4: without proof of our
  * own lease we count nobody's as expired (O3).
  */
 
 import type { Incarnation, MonotonicMs, NodeId, Subjects } from '@muster/protocol';
-import { monotonicMs } from '@muster/protocol';
 import { encodeLease, leaseKey } from './lease-entry.js';
 import type { Bus, Clock, LeaseStore } from './ports.js';
 import type { ClusterSettings } from './settings.js';
@@ -26,7 +25,10 @@ type Watched = {
   heardAt: MonotonicMs;
   /** Revision of the lease when the node was last known to be on time (D1). */
   revisionInTime: number;
+  /** A mark was refused since the node was last heard of: it lived longer than its silence says (D1). */
+  isRefuted: boolean;
   probing: boolean;
+  marking: boolean;
   hintedAt: MonotonicMs | undefined;
 };
 
@@ -71,8 +73,10 @@ export class DeathDetector {
 
   /** A heartbeat of a node has come. */
   heard(node: NodeId, incarnation: Incarnation): void {
-    const watched = this.#watch(node, incarnation);
-    watched.heardAt = this.#clock.now();
+    const known = this.#view.get(node);
+    // O1: what an earlier process of this id says, paused until now, is no sign of life of the one that holds the lease.
+    if (known !== undefined && known.incarnation !== incarnation) return;
+    this.#signOfLife(this.#watch(node, incarnation));
   }
 
   /** A client did not reach the node (C5). */
@@ -98,10 +102,10 @@ export class DeathDetector {
       if (!this.#isSuspectable(known)) continue;
       const watched = this.#watch(known.node, known.incarnation);
       const silentMs = now - watched.heardAt;
-      if (silentMs <= heartbeatIntervalMs) watched.revisionInTime = known.revision;
+      if (known.changedAt - watched.heardAt <= heartbeatIntervalMs) watched.revisionInTime = known.revision;
       if (silentMs > silenceMs) this.#suspect(known, watched, `silent for ${Math.round(silentMs)} ms`);
       if (isOwnLeaseProven && now - known.changedAt > observerWaitMs) {
-        void this.#mark(known, known.revision, `its lease has not been renewed for ${observerWaitMs} ms`);
+        void this.#mark(known, watched, known.revision, `its lease has not been renewed for ${observerWaitMs} ms`);
       }
     }
   }
@@ -115,9 +119,22 @@ export class DeathDetector {
     if (existing?.incarnation === incarnation) return existing;
     const revisionInTime = this.#view.get(node)?.revision ?? 0;
     const heardAt = this.#clock.now();
-    const watched = { incarnation, heardAt, revisionInTime, probing: false, hintedAt: undefined };
+    const watched: Watched = {
+      incarnation,
+      heardAt,
+      revisionInTime,
+      isRefuted: false,
+      probing: false,
+      marking: false,
+      hintedAt: undefined,
+    };
     this.#watched.set(node, watched);
     return watched;
+  }
+
+  #signOfLife(watched: Watched): void {
+    watched.heardAt = this.#clock.now();
+    watched.isRefuted = false;
   }
 
   #suspect(known: ViewNode, watched: Watched, why: string): void {
@@ -132,11 +149,12 @@ export class DeathDetector {
   async #probe(known: ViewNode, watched: Watched): Promise<void> {
     const { probeTimeoutMs, probesBeforeMark, probeSpacingMs } = this.#settings;
     const subject = probeSubject(this.#subjects, known.node, known.incarnation);
+    const { heardAt } = watched;
     for (let refusals = 0; refusals < probesBeforeMark; ) {
       const outcome = await this.#bus.request(subject, nothing, probeTimeoutMs);
       switch (outcome.kind) {
         case 'reply':
-          watched.heardAt = this.#clock.now();
+          this.#signOfLife(watched);
           return this.#report({ node: known.node, kind: 'lives', why: 'it answered a probe' });
         case 'timeout':
         case 'disconnected':
@@ -147,25 +165,39 @@ export class DeathDetector {
           if (refusals < probesBeforeMark) await this.#pause(probeSpacingMs);
       }
     }
-    await this.#mark(known, watched.revisionInTime, 'no responders at its probe subject');
+    // D1: only its server does not see the probe subject yet, or no more; the node itself has just spoken.
+    if (watched.heardAt !== heardAt) return this.#report({ node: known.node, kind: 'lives', why: 'it was heard of' });
+    const revision = this.#revisionToMark(known, watched);
+    if (revision !== undefined) await this.#mark(known, watched, revision, 'no responders at its probe subject');
   }
 
-  async #mark(known: ViewNode, revision: number, why: string): Promise<void> {
+  /** @returns what a mark after silence is conditional on; undefined = it is too early for one (D1) */
+  #revisionToMark(known: ViewNode, watched: Watched): number | undefined {
+    if (!watched.isRefuted) return watched.revisionInTime;
+    const { renewIntervalMs, silenceMs } = this.#settings;
+    const current = this.#view.get(known.node);
+    if (current?.incarnation !== known.incarnation) return undefined;
+    return this.#clock.now() - current.changedAt > renewIntervalMs + silenceMs ? current.revision : undefined;
+  }
+
+  async #mark(known: ViewNode, watched: Watched, revision: number, why: string): Promise<void> {
+    if (watched.marking) return;
+    watched.marking = true;
     const { node, incarnation } = known;
     const markedBy = `${this.#self}: ${why}`;
     const value = encodeLease({ node, incarnation, state: 'dead', renewal: 0, markedBy });
     const outcome = await this.#store.write(leaseKey(node), value, revision);
-    const watched = this.#watch(node, incarnation);
-    const { silenceMs, heartbeatIntervalMs } = this.#settings;
+    watched.marking = false;
     switch (outcome.kind) {
       case 'written':
         this.#view.observe({ key: leaseKey(node), value, revision: outcome.revision }, this.#clock.now());
         return this.#report({ node, kind: 'marked', why });
-      case 'refused':
-        // It has renewed since, so it lives, or another node was faster. Another heartbeat must be missed before the next try.
-        watched.heardAt = monotonicMs(this.#clock.now() - (silenceMs - heartbeatIntervalMs));
-        watched.revisionInTime = this.#view.get(node)?.revision ?? revision;
+      case 'refused': {
+        // O4: it has renewed since, so it lives, or another node was faster. For now there is nothing more to do.
+        watched.isRefuted = true;
+        this.#view.renewed(node, incarnation, this.#clock.now());
         return this.#report({ node, kind: 'lives', why: 'its lease has changed since' });
+      }
       case 'unknown':
         return;
     }

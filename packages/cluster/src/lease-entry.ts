@@ -30,9 +30,10 @@ const keyPrefix = 'node.';
 export function leaseKey(node: NodeId): string {
   return `${keyPrefix}${node}`;
 }
-/** @returns whether the key is that of a lease */
-export function isLeaseKey(key: string): boolean {
-  return key.startsWith(keyPrefix);
+/** @returns the node whose lease has this key; undefined for any other key */
+export function nodeOfKey(key: string): NodeId | undefined {
+  const node = key.startsWith(keyPrefix) ? key.slice(keyPrefix.length) : undefined;
+  return isNodeId(node) ? node : undefined;
 }
 export function encodeLease(value: Omit<LeaseValue, 'v'>): Uint8Array {
   return utf8Encode(JSON.stringify({ v: 1, ...value }));

@@ -20,6 +20,8 @@ export type LeaseListener = {
   renewed(): void;
   /** A renewal failed or its outcome is unknown: counts of other leases start anew (V2). */
   failed(cause: string): void;
+  /** A renewal was refused; why is being found out. Everything suspends at once (O3). */
+  refused(): void;
   /** Somebody else wrote the key: this incarnation is over. */
   lost(detail: string): void;
 };
@@ -120,8 +122,9 @@ export class NodeLease {
       case 'written':
         return this.#listener.renewed();
       case 'refused':
-        // O3: from here on only acknowledged appends prove anything.
+        // O3: perhaps somebody has marked us dead. Only appends that are acknowledged from here on prove anything.
         this.#proofSentAt = undefined;
+        this.#listener.refused();
         return this.#afterRefusal();
       case 'unknown':
         return this.#listener.failed(outcome.cause);

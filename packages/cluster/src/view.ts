@@ -2,13 +2,14 @@
  * The view: every node's lease as this node has seen it, from one watch in one order (O8).
  *
  * V1: observations are timed by this node's own monotonic clock; no other clock matters. V2: after a failed renewal of our
- * own, all counts start anew, otherwise the first node back after an outage of the store would count everybody dead (O3).
+ * own, all counts start anew, otherwise the first node back after an outage of the store would count everybody dead (O3). V3: an
+ * entry that is no lease is a change all the same: the node's next renewal will be refused, and a mark has to name its revision.
  */
 
 import type { Incarnation, MonotonicMs, NodeId } from '@muster/protocol';
 import { fnv1a32, utf8Encode } from '@muster/protocol';
 import type { LeaseState } from './lease-entry.js';
-import { decodeLease, isLeaseKey } from './lease-entry.js';
+import { decodeLease, leaseKey, nodeOfKey } from './lease-entry.js';
 import type { LeaseEntry } from './ports.js';
 
 export type ViewNode = {
@@ -31,12 +32,13 @@ export class View {
 
   /** Takes in an entry of the watch. @returns whether who lives, or how, has changed */
   observe(entry: LeaseEntry, now: MonotonicMs): boolean {
-    if (!isLeaseKey(entry.key) || entry.value === undefined) return false;
-    const lease = decodeLease(entry.value);
-    if (lease === undefined) return false;
-    const known = this.#nodes.get(lease.node);
+    const node = nodeOfKey(entry.key);
+    if (node === undefined) return false;
+    const known = this.#nodes.get(node);
     if (known !== undefined && entry.revision <= known.revision) return false;
-    const { node, incarnation, state } = lease;
+    const lease = readLease(entry, known);
+    if (lease === undefined) return false;
+    const { incarnation, state } = lease;
     this.#nodes.set(node, { node, incarnation, state, revision: entry.revision, changedAt: now });
     const isChange = known === undefined || known.state !== state || known.incarnation !== incarnation;
     if (isChange) {
@@ -44,6 +46,12 @@ export class View {
       this.#hash = hashOf(this.placeable());
     }
     return isChange;
+  }
+
+  /** A write of ours was refused: the node has renewed its lease, although the watch has not said so yet. */
+  renewed(node: NodeId, incarnation: Incarnation, now: MonotonicMs): void {
+    const known = this.#nodes.get(node);
+    if (known?.incarnation === incarnation) known.changedAt = now;
   }
 
   get(node: NodeId): ViewNode | undefined {
@@ -79,6 +87,18 @@ export class View {
   restartCounts(now: MonotonicMs): void {
     for (const node of this.#nodes.values()) node.changedAt = now;
   }
+}
+
+/** @returns what the entry says of the node; of one that is not known, only a lease says anything */
+function readLease(
+  { key, value }: LeaseEntry,
+  known: ViewNode | undefined,
+): Pick<ViewNode, 'incarnation' | 'state'> | undefined {
+  // A deleted key refuses the node's next renewal as a mark does: to us it is one (O4).
+  if (value === undefined) return known === undefined ? undefined : { ...known, state: 'dead' };
+  const lease = decodeLease(value);
+  // V3: a form that we cannot read may be that of a newer version, which lives as long as it changes.
+  return lease === undefined || leaseKey(lease.node) !== key ? known : lease;
 }
 
 function hashOf(nodes: readonly ViewNode[]): string {
