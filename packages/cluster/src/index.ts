@@ -1,10 +1,11 @@
 export * from './cluster-node.js';
 export * from './cluster-record.js';
+export type { KnownOwner } from './known-owners.js';
 export { NodeIdInUse } from './lease.js';
 export type { LeaseState, LeaseValue } from './lease-entry.js';
 export type { Heartbeat } from './messages.js';
 export { parseHeartbeat } from './messages.js';
-export type { ClaimResult, KnownOwner, LogTail, PartitionHost } from './ownership.js';
+export type { ClaimResult, LogTail, PartitionHost } from './partition-host.js';
 export * from './placement.js';
 export * from './ports.js';
 export * from './settings.js';

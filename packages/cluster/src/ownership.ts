@@ -11,46 +11,14 @@
 
 import type { Epoch, Incarnation, MonotonicMs, NodeId, Partition } from '@muster/protocol';
 import { monotonicMs, partition as partitionOf } from '@muster/protocol';
+import type { KnownOwner } from './known-owners.js';
+import { KnownOwners } from './known-owners.js';
+import type { ClaimResult, LogTail, PartitionHost } from './partition-host.js';
 import type { Placement } from './placement.js';
 import { claimOrder, place } from './placement.js';
 import type { Clock } from './ports.js';
 import type { ClusterSettings } from './settings.js';
 import type { View } from './view.js';
-
-/** Who wrote the last frame of a partition's log. */
-export type LogTail = {
-  readonly node: NodeId;
-  readonly incarnation: Incarnation;
-  readonly epoch: Epoch;
-  /** The last frame is a Release: its writer will write no more. */
-  readonly released: { readonly target: NodeId | undefined } | undefined;
-};
-
-export type ClaimResult =
-  | { readonly kind: 'claimed'; readonly epoch: Epoch }
-  /** The check of W2 said no, or another claim was faster. */
-  | { readonly kind: 'not-ours'; readonly detail: string }
-  | { readonly kind: 'unavailable'; readonly detail: string }
-  /** The log cannot be trusted: the partition is quarantined until a person has looked. */
-  | { readonly kind: 'broken'; readonly detail: string };
-
-/** What owns the partitions' logs and groups. All of it settles within its own deadlines and never rejects. */
-export interface PartitionHost {
-  /** Claims, loads and serves. `mayClaim` is asked about the log's tail before the claim is written (W2). */
-  claim(partition: Partition, mayClaim: (tail: LogTail) => boolean): Promise<ClaimResult>;
-  /** Stops serving at once, keeps memory (O6); time stands still for its groups from `since` on. */
-  suspend(partition: Partition, since: MonotonicMs): void;
-  /** Proves by an append that the log is still ours, then serves again (O6). */
-  resume(partition: Partition): Promise<'resumed' | 'lost'>;
-  /** Stops serving, releases to the target with the last append, drops (O9). */
-  release(partition: Partition, target: NodeId | undefined): Promise<void>;
-  /** Forgets the partition: it is not ours. */
-  drop(partition: Partition): void;
-  /** Proves by a barrier frame that the log is ours, when no other append will (O3). */
-  prove(partition: Partition): void;
-  /** Send time of the youngest acknowledged append. */
-  proofSentAt(partition: Partition): MonotonicMs | undefined;
-}
 
 type Local =
   | { readonly kind: 'none' }
@@ -59,9 +27,6 @@ type Local =
   | { readonly kind: 'suspended'; readonly epoch: Epoch; readonly since: MonotonicMs; isResuming: boolean }
   | { readonly kind: 'releasing'; readonly target: NodeId | undefined }
   | { readonly kind: 'quarantined'; readonly detail: string };
-
-/** Who is known to own a partition, from heartbeats and from our own doing. */
-export type KnownOwner = { readonly node: NodeId; readonly incarnation: Incarnation; readonly epoch: Epoch };
 
 export type OwnershipReport =
   | {
@@ -105,10 +70,11 @@ type Options = {
 export class Ownership {
   readonly #options: Options;
   readonly #locals: Local[];
-  readonly #owners = new Map<Partition, KnownOwner>();
+  readonly #counts: Record<Local['kind'], number>;
+  readonly #owners: KnownOwners;
   readonly #orphanSince: (MonotonicMs | undefined)[];
   /** No claim before `until`; doubles while we keep being fenced (O8). */
-  readonly #backoffs = new Map<Partition, { readonly until: MonotonicMs; readonly ms: number }>();
+  readonly #backoffs = new Map<Partition, { readonly until: MonotonicMs; readonly ms: number | undefined }>();
   #placement: Placement = [];
   #placedFor = '';
   #isDraining = false;
@@ -119,6 +85,8 @@ export class Ownership {
     this.#options = options;
     this.#startedAt = options.clock.now();
     this.#locals = Array.from({ length: options.partitionCount }, () => none);
+    this.#counts = { none: options.partitionCount, claiming: 0, owned: 0, suspended: 0, releasing: 0, quarantined: 0 };
+    this.#owners = new KnownOwners(options.partitionCount);
     this.#orphanSince = new Array<MonotonicMs | undefined>(options.partitionCount).fill(undefined);
   }
 
@@ -133,9 +101,7 @@ export class Ownership {
 
   /** @returns how many partitions are served, suspended, on their way in or out, and quarantined */
   counts(): Readonly<Record<Local['kind'], number>> {
-    const counts = { none: 0, claiming: 0, owned: 0, suspended: 0, releasing: 0, quarantined: 0 };
-    for (const local of this.#locals) counts[local.kind] += 1;
-    return counts;
+    return { ...this.#counts };
   }
 
   /** @returns who is known to own the partition now, also where that node is being suspected */
@@ -143,27 +109,25 @@ export class Ownership {
     return this.#owners.get(partition);
   }
 
-  /** A node says what it owns. What it owned before and no longer names is nobody's until a claim. */
-  learn(owner: {
-    readonly node: NodeId;
-    readonly incarnation: Incarnation;
-    readonly owned: readonly (readonly [Partition, Epoch])[];
-  }): void {
-    const { node, incarnation } = owner;
-    const named = new Map(owner.owned);
-    for (const [partition, known] of this.#owners) {
-      if (known.node === node && named.get(partition) !== known.epoch) this.#owners.delete(partition);
-    }
-    for (const [partition, epoch] of named) {
-      const known = this.#owners.get(partition);
-      if (known === undefined || known.epoch <= epoch) this.#owners.set(partition, { node, incarnation, epoch });
+  /**
+   * Another process says what it owns. Where that is a later reign over what we own, we doubt ours (C2): suspended, it resumes only
+   * by an append.
+   */
+  learn(owner: Parameters<KnownOwners['learn']>[0]): void {
+    this.#owners.learn(owner);
+    for (const [partition, epoch] of owner.owned) {
+      const local = this.#locals[partition];
+      if (local?.kind === 'owned' && epoch > local.epoch) {
+        this.suspend(partition, `${owner.node} says that it owns it in epoch ${epoch}`);
+      }
     }
   }
 
   /** The owner has given the partition to us: claim at once, even where its Release did not land in time (O9). */
   offered(partition: Partition, by: KnownOwner): void {
     if (this.#locals[partition]?.kind !== 'none' || this.#isDraining || this.#isOver) return;
-    this.#owners.delete(partition);
+    if (!this.#options.isConnected() || !this.#isLeaseProven()) return;
+    this.#owners.forget(partition);
     this.#claim(partition, by);
   }
 
@@ -172,10 +136,14 @@ export class Ownership {
     const { clock, settings, report } = this.#options;
     const local = this.#locals[partition];
     if (local === undefined || local.kind === 'none' || local.kind === 'quarantined') return;
-    const { fencedBackoffMs, fencedBackoffMaxMs } = settings;
-    const ms = Math.min(2 * (this.#backoffs.get(partition)?.ms ?? fencedBackoffMs / 2), fencedBackoffMaxMs);
-    this.#backoffs.set(partition, { until: later(clock.now(), ms), ms });
-    this.#locals[partition] = none;
+    const { fencedBackoffMs, fencedBackoffMaxMs, partitionStaysMs } = settings;
+    const now = clock.now();
+    // Whoever has kept the partition for a while is not the one of two that fight over it: the backoff starts anew.
+    const wasSettled = 'since' in local && now - local.since >= partitionStaysMs;
+    const lastMs = wasSettled ? undefined : this.#backoffs.get(partition)?.ms;
+    const ms = Math.min(lastMs === undefined ? fencedBackoffMs : 2 * lastMs, fencedBackoffMaxMs);
+    this.#backoffs.set(partition, { until: later(now, ms), ms });
+    this.#become(partition, none);
     this.#forgetOurselves(partition);
     report({ kind: 'lost', partition, detail });
   }
@@ -185,7 +153,7 @@ export class Ownership {
     const local = this.#locals[partition];
     if (local?.kind !== 'owned') return;
     this.#options.host.suspend(partition, since);
-    this.#locals[partition] = { kind: 'suspended', epoch: local.epoch, since: local.since, isResuming: false };
+    this.#become(partition, { kind: 'suspended', epoch: local.epoch, since: local.since, isResuming: false });
     this.#options.report({ kind: 'suspended', partition, detail: why });
   }
 
@@ -199,12 +167,22 @@ export class Ownership {
     return this.#locals[partition]?.kind === 'owned' && this.#options.isConnected() && this.#isProven(partition);
   }
 
+  /**
+   * The same, asked by who is about to act on it. A no suspends the partition at once: so what was held back is taken up again by
+   * the resume, and by nothing less (O3).
+   */
+  admit(partition: Partition): boolean {
+    if (this.mayServe(partition)) return true;
+    this.suspend(partition, 'no proof of ownership is young enough');
+    return false;
+  }
+
   /** This incarnation is over: everything is dropped, nothing claimed any more. */
   end(): void {
     this.#isOver = true;
     this.#locals.forEach((local, index) => {
       if (local.kind !== 'none') this.#options.host.drop(partitionOf(index));
-      this.#locals[index] = none;
+      this.#become(partitionOf(index), none);
       this.#forgetOurselves(partitionOf(index));
     });
   }
@@ -216,7 +194,7 @@ export class Ownership {
   async drain(deadline: MonotonicMs): Promise<void> {
     this.#isDraining = true;
     const { clock, settings } = this.#options;
-    while (this.owned().length > 0 || this.counts().releasing > 0 || this.counts().claiming > 0) {
+    while (this.#isBusy) {
       const now = clock.now();
       if (now >= deadline - settings.renewIntervalMs) {
         await Promise.all(this.owned().map(([partition]) => this.#release(partition, undefined)));
@@ -227,6 +205,11 @@ export class Ownership {
         clock.after(settings.tickMs / 5, resolve);
       });
     }
+  }
+
+  get #isBusy(): boolean {
+    const { claiming, owned, suspended, releasing } = this.#counts;
+    return claiming + owned + suspended + releasing > 0;
   }
 
   /** One pass over all partitions. Cheap when nothing is due. */
@@ -277,7 +260,7 @@ export class Ownership {
     if (backoff !== undefined && now < backoff.until) return;
     const rank = this.#rank(partition, self);
     if (rank === undefined || now - orphanSince < rank * settings.claimRankDelayMs) return;
-    if (this.counts().claiming < settings.claimsMax) this.#claim(partition);
+    if (this.#counts.claiming < settings.claimsMax) this.#claim(partition);
   }
 
   /** 0 for the node that placement names, then the other nodes in rendezvous order. */
@@ -294,7 +277,8 @@ export class Ownership {
   #claim(partition: Partition, offeredBy?: KnownOwner): void {
     const { host, view, self, incarnation, clock } = this.#options;
     const startedAt = clock.now();
-    this.#locals[partition] = { kind: 'claiming' };
+    const claiming: Local = { kind: 'claiming' };
+    this.#become(partition, claiming);
     const mayClaim = (tail: LogTail): boolean => {
       if (tail.released !== undefined) return tail.released.target === self || !this.#isFreshRelease(tail, partition);
       const isOffered = tail.incarnation === offeredBy?.incarnation && tail.epoch === offeredBy.epoch;
@@ -302,7 +286,11 @@ export class Ownership {
       const isOurs = tail.node === self && tail.incarnation === incarnation;
       return isOffered || isOurs || !view.isLive(tail.node, tail.incarnation);
     };
-    void host.claim(partition, mayClaim).then((result) => this.#claimed(partition, result, startedAt));
+    void host.claim(partition, mayClaim).then((result) => {
+      if (this.#locals[partition] === claiming) return this.#claimed(partition, result, startedAt);
+      // All is over meanwhile, or the log was lost as soon as it was ours (W1).
+      if (result.kind === 'claimed') host.drop(partition);
+    });
   }
 
   /** A release to another node leaves that node its time (O9); afterwards the partition is anybody's. */
@@ -315,31 +303,26 @@ export class Ownership {
   }
 
   #claimed(partition: Partition, result: ClaimResult, startedAt: MonotonicMs): void {
-    const { clock, settings, report, announce, self, incarnation, host } = this.#options;
+    const { clock, settings, report, announce, self, incarnation } = this.#options;
     const now = clock.now();
-    if (this.#isOver) {
-      if (result.kind === 'claimed') host.drop(partition);
-      return;
-    }
     switch (result.kind) {
       case 'claimed': {
         const { epoch } = result;
-        this.#locals[partition] = { kind: 'owned', epoch, since: now };
+        this.#become(partition, { kind: 'owned', epoch, since: now });
         this.#orphanSince[partition] = undefined;
         this.#owners.set(partition, { node: self, incarnation, epoch });
         announce({ partition, epoch });
         return report({ kind: 'claimed', partition, epoch, tookMs: now - startedAt });
       }
       case 'broken':
-        this.#locals[partition] = { kind: 'quarantined', detail: result.detail };
+        this.#become(partition, { kind: 'quarantined', detail: result.detail });
         return report({ kind: 'quarantined', partition, detail: result.detail });
       case 'not-ours':
       case 'unavailable': {
-        this.#locals[partition] = none;
-        this.#backoffs.set(partition, {
-          until: later(now, settings.claimRankDelayMs),
-          ms: settings.fencedBackoffMs / 2,
-        });
+        this.#become(partition, none);
+        // A claim that was not made does not end the doubling of those that were fenced.
+        const backoff = this.#backoffs.get(partition);
+        this.#backoffs.set(partition, { until: later(now, settings.claimRankDelayMs), ms: backoff?.ms });
         return report({ kind: 'not-claimed', partition, detail: result.detail });
       }
     }
@@ -352,7 +335,7 @@ export class Ownership {
     if (!this.#isProven(partition)) return this.suspend(partition, 'no proof of ownership is young enough');
     this.#proveIfNeeded(partition, now, host, settings);
     const target = this.#placement[partition];
-    if (target === undefined || target === self || this.counts().releasing >= settings.handOversMax) return;
+    if (target === undefined || target === self || this.#counts.releasing >= settings.handOversMax) return;
     if (!hasSameView(target)) return;
     const isSettled = now - view.stableSince >= settings.viewStableMs && now - local.since >= settings.partitionStaysMs;
     if (isSettled || this.#isDraining) void this.#release(partition, target);
@@ -376,7 +359,7 @@ export class Ownership {
       local.isResuming = false;
       const { epoch, since } = local;
       if (outcome === 'resumed') {
-        this.#locals[partition] = { kind: 'owned', epoch, since };
+        this.#become(partition, { kind: 'owned', epoch, since });
         this.#options.announce({ partition, epoch });
         report({ kind: 'resumed', partition, epoch, tookMs: clock.now() - startedAt });
       } else this.lost(partition, 'another node has claimed it meanwhile');
@@ -389,16 +372,26 @@ export class Ownership {
     if (local?.kind !== 'owned' && local?.kind !== 'suspended') return;
     const { epoch } = local;
     const startedAt = clock.now();
-    this.#locals[partition] = { kind: 'releasing', target };
+    const releasing: Local = { kind: 'releasing', target };
+    this.#become(partition, releasing);
     await host.release(partition, target);
-    if (this.#locals[partition]?.kind === 'releasing') this.#locals[partition] = none;
+    if (this.#locals[partition] === releasing) this.#become(partition, none);
     this.#forgetOurselves(partition);
     announce(target === undefined ? { partition, epoch } : { partition, epoch, offeredTo: target });
     report({ kind: 'handed-over', partition, target, tookMs: clock.now() - startedAt });
   }
 
+  /** Every change of a partition's state passes here. */
+  #become(partition: Partition, local: Local): void {
+    const before = this.#locals[partition];
+    if (before === undefined) throw new RangeError(`there is no partition ${partition}`);
+    this.#counts[before.kind] -= 1;
+    this.#counts[local.kind] += 1;
+    this.#locals[partition] = local;
+  }
+
   #forgetOurselves(partition: Partition): void {
-    if (this.#owners.get(partition)?.node === this.#options.self) this.#owners.delete(partition);
+    if (this.#owners.get(partition)?.node === this.#options.self) this.#owners.forget(partition);
   }
 
   #isLeaseProven(): boolean {

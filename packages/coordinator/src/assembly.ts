@@ -36,7 +36,7 @@ export function assembleNode(
 ): AssembledNode {
   const { node, incarnation, subjects, logId, partitionCount } = identity;
   const { bus, leases, clock } = ports;
-  const mayServe = (partition: Partition) => cluster.ownership.mayServe(partition);
+  const mayServe = (partition: Partition) => cluster.ownership.admit(partition);
   const serving = assembleServing(
     identity,
     ports,
