@@ -35,6 +35,11 @@ export interface ConformanceDriver {
   hook(hook: Hook): Promise<HookOutcome>;
   /** @returns the group as an observer sees it at this moment */
   inspect(groupId: string): Promise<GroupView>;
+  /**
+   * Whether the request has been decided and its reply only waits for the store, as the release rule wants it: where Kafka answers
+   * at once, the case is not about Muster.
+   */
+  isHeld(name: string): boolean;
   close(): Promise<void>;
 }
 

@@ -141,6 +141,10 @@ class GroupDriver implements ConformanceDriver {
     return this.#host(id).visible();
   }
 
+  isHeld(name: string): boolean {
+    return this.#heldOrder.some(({ held }) => held.some(({ replies }) => replies.some(({ ref }) => ref === name)));
+  }
+
   async close(): Promise<void> {}
 
   async hook(hook: Hook): Promise<HookOutcome> {

@@ -196,6 +196,10 @@ class NodeDriver implements ConformanceDriver {
     return 0;
   }
 
+  isHeld(name: string): boolean {
+    return this.#hungFrames > 0 && this.#waiting.has(requestId(name));
+  }
+
   async close(): Promise<void> {
     this.#stopList();
     this.#serving.stop();

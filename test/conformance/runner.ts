@@ -80,7 +80,7 @@ class CaseRun {
       case 'advance':
         return driver.advance(step.ms);
       case 'expect':
-        return this.#expect(step);
+        return this.#expect(driver, step);
       case 'expectPending': {
         const reply = this.#replies.get(step.of);
         if (reply !== undefined) throw new Mismatch(`no reply to ${step.of} yet`, show(reply));
@@ -106,8 +106,11 @@ class CaseRun {
     if (outcome.kind === 'unsupported') throw new Unsupported(outcome.reason);
   }
 
-  #expect(step: Extract<Step, { op: 'expect' }>): void {
+  #expect(driver: ConformanceDriver, step: Extract<Step, { op: 'expect' }>): void {
     const reply = this.#replies.get(step.of);
+    if (reply === undefined && driver.isHeld(step.of)) {
+      throw new Unsupported('no reply leaves before what was decided earlier in the group is durable (release rule)');
+    }
     if (reply === undefined) throw new Mismatch(`a reply to ${step.of} with ${show(step.error)}`, 'no reply yet');
     this.#compare(`${step.of}`, { error: step.error }, reply, matches);
     this.#compare(`${step.of}`, step.fields, reply, this.#ops.get(step.of) === 'leave' ? matchesInOrder : matches);

@@ -5,7 +5,7 @@
  * owned elsewhere, or the node cannot serve (classic-protocol.md section 3.0).
  */
 
-import type { ErrorName, JoinReply, MemberId, RequestId, SyncReply } from '@muster/protocol';
+import type { ApiName, ErrorName, JoinReply, MemberId, RequestId, SyncReply } from '@muster/protocol';
 import { assertNever, errorCode, generation, memberId } from '@muster/protocol';
 import type { GroupRequest } from './commands.js';
 import type { GroupReply } from './effects.js';
@@ -42,12 +42,16 @@ export function refuseSync(turn: Turn, ref: RequestId, error: Refusal): void {
   turn.effects.replies.push({ api: 'sync', ref, error, fields: blankSync });
 }
 
+/** kafka: the APIs for which the empty group id is legal. */
+const apisOfEmptyGroupId: ReadonlySet<ApiName> = new Set(['commit', 'fetch', 'describe', 'delete']);
+
 /**
- * @returns the complete reply to a request that is refused as a whole
- * @param error NOT_COORDINATOR, COORDINATOR_NOT_AVAILABLE, THROTTLING_QUOTA_EXCEEDED and so on
+ * @returns the complete reply to a request that is refused as a whole. kafka (Scala): the group id is judged before anything else
+ * @param refusal NOT_COORDINATOR, COORDINATOR_NOT_AVAILABLE, THROTTLING_QUOTA_EXCEEDED and so on
  */
-export function unloadedReply(request: GroupRequest, error: Refusal): GroupReply {
+export function unloadedReply(request: GroupRequest, refusal: Refusal): GroupReply {
   const { ref } = request;
+  const error = isGroupIdLegal(request) ? refusal : 'INVALID_GROUP_ID';
   switch (request.api) {
     case 'join':
       return { api: 'join', ref, error, fields: blankJoin(request.body.memberId) };
@@ -93,6 +97,7 @@ export function unloadedReply(request: GroupRequest, error: Refusal): GroupReply
 
 /** @returns the complete reply to a request while its partition loads */
 export function loadingReply(request: GroupRequest): GroupReply {
+  if (!isGroupIdLegal(request)) return unloadedReply(request, 'INVALID_GROUP_ID');
   switch (request.api) {
     case 'heartbeat':
       // kafka: a heartbeat succeeds blindly, or every load would send all members back to join.
@@ -103,4 +108,8 @@ export function loadingReply(request: GroupRequest): GroupReply {
     default:
       return unloadedReply(request, 'COORDINATOR_LOAD_IN_PROGRESS');
   }
+}
+
+function isGroupIdLegal({ api, body }: GroupRequest): boolean {
+  return body.groupId !== '' || apisOfEmptyGroupId.has(api);
 }

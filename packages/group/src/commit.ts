@@ -48,6 +48,9 @@ export function handleCommit(turn: Turn, ref: RequestId, request: CommitRequest)
 
 /** The commit's own rules before the shared ones: a plain commit needs an identity in a group with members. */
 function admit(turn: Turn, request: CommitRequest): Admission {
+  // kafka: staged commits differ here (Scala): they find no such member in the group that they make.
+  if (turn.slot.group === undefined && request.generationId >= 0)
+    return { kind: 'refused', error: 'ILLEGAL_GENERATION' };
   const admission = admitCommit(turn, request);
   if (admission.kind === 'refused' || admission.member !== null) return admission;
   if (admission.group.phase.kind === 'Empty') return admission;
@@ -58,10 +61,7 @@ function admit(turn: Turn, request: CommitRequest): Admission {
 export function admitCommit(turn: Turn, request: Identity & { readonly generationId: number }): Admission {
   const { slot, context } = turn;
   const { generationId, memberId, groupInstanceId } = request;
-  if (slot.group === undefined) {
-    if (generationId >= 0) return { kind: 'refused', error: 'ILLEGAL_GENERATION' };
-    slot.group = createGroup(slot.groupId, context.wallNow);
-  }
+  slot.group ??= createGroup(slot.groupId, context.wallNow);
   const { group } = slot;
   if (group.phase.kind === 'Dead') return { kind: 'refused', error: 'COORDINATOR_NOT_AVAILABLE' };
   // kafka: an administrator may set the offsets of a group without members, whatever ids it names (KAFKA-14201).

@@ -15,7 +15,7 @@ import { assertNever, errorCode } from '@muster/protocol';
 import type { TopicPartition } from './commands.js';
 import type { Group } from './group.js';
 import { forgetPending } from './membership.js';
-import { dropOffset } from './offset-store.js';
+import { dropOffset, hasOpenStage } from './offset-store.js';
 import { CONSUMER_PROTOCOL_TYPE, isSubscribed } from './protocols.js';
 import type { Turn } from './turn.js';
 import { record } from './turn.js';
@@ -35,6 +35,8 @@ export function handleDeleteOffsets(turn: Turn, ref: RequestId, request: DeleteO
       partitions.push({ topic, partition, error: subscribed ? SUBSCRIBED : NONE });
     }
     dropOffsets(turn, group, free);
+    // kafka (Scala): a group that held nothing but these offsets goes with them; the Java side leaves it to the sweep.
+    if (free.length > 0) removeIfUnused(turn, group);
   }
   turn.effects.replies.push({ api: 'delete-offsets', ref, error, fields: { partitions } });
 }
@@ -45,6 +47,23 @@ function whyOffsetsStay(groupId: string, group: Group | undefined): ErrorName {
   // kafka: only the subscriptions of type consumer can be read; other groups must be empty first.
   const busy = group.phase.kind !== 'Empty' && group.protocolType !== CONSUMER_PROTOCOL_TYPE;
   return busy ? 'NON_EMPTY_GROUP' : 'NONE';
+}
+
+/** Topic partitions ceased to exist. kafka (Scala): groups that hold nothing any more go at once, as in the sweep. */
+export function handleDeletedPartitions(turn: Turn, group: Group, partitions: readonly TopicPartition[]): void {
+  if (group.phase.kind === 'Dead') return;
+  dropOffsets(turn, group, partitions);
+  removeIfUnused(turn, group);
+}
+
+/**
+ * Removes a group without members and without offsets. kafka: groups have no retention of their own, and an id that was handed
+ * out does not keep one. differs from kafka (Java): open stages keep the group also where it has no committed offset
+ * (KAFKA-19163).
+ */
+export function removeIfUnused(turn: Turn, group: Group): void {
+  const isUsed = group.offsets.committed.size > 0 || hasOpenStage(group.offsets);
+  if (group.phase.kind === 'Empty' && !isUsed) removeGroup(turn, group);
 }
 
 /** Removes offsets, committed and staged, and records it for those that existed. */

@@ -7,10 +7,10 @@
 import type { WallMs } from '@muster/protocol';
 import { STAGE_ABANDONED_MS } from './bounds.js';
 import type { TopicPartition } from './commands.js';
-import { dropOffsets, removeGroup } from './deletion.js';
+import { dropOffsets, removeIfUnused } from './deletion.js';
 import type { Group } from './group.js';
 import type { StoredOffset } from './offset-store.js';
-import { endStage, hasOpenStage, isStaged } from './offset-store.js';
+import { endStage, isStaged } from './offset-store.js';
 import { CONSUMER_PROTOCOL_TYPE } from './protocols.js';
 import type { Turn } from './turn.js';
 import { record } from './turn.js';
@@ -27,10 +27,7 @@ export function handleSweep(turn: Turn, group: Group): void {
     if (!isStaged(group.offsets, stored.topic, stored.partition)) expired.push(stored);
   }
   dropOffsets(turn, group, expired);
-  // kafka: groups have no retention of their own, and an id that was handed out does not keep one. differs from kafka (Java):
-  // open stages keep the group also where it has no committed offset (KAFKA-19163).
-  const kept = group.offsets.committed.size > 0 || hasOpenStage(group.offsets);
-  if (group.phase.kind === 'Empty' && !kept) removeGroup(turn, group);
+  removeIfUnused(turn, group);
 }
 
 function isExpired(group: Group, stored: StoredOffset, now: WallMs, retentionMs: number): boolean {

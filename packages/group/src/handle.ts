@@ -11,7 +11,7 @@ import { assertNever } from '@muster/protocol';
 import type { GroupCommand } from './commands.js';
 import { handleCommit } from './commit.js';
 import type { TurnContext } from './context.js';
-import { dropOffsets, handleDelete, handleDeleteOffsets } from './deletion.js';
+import { handleDelete, handleDeletedPartitions, handleDeleteOffsets } from './deletion.js';
 import { handleDescribe } from './describe.js';
 import type { Effects } from './effects.js';
 import { handleSweep } from './expiry.js';
@@ -73,7 +73,7 @@ function handleOrder(
     case 'sweep':
       return handleSweep(turn, group);
     case 'topic-partitions-deleted':
-      return dropOffsets(turn, group, command.partitions);
+      return handleDeletedPartitions(turn, group, command.partitions);
     case 'shift-deadlines':
       return shiftDeadlines(turn, group, command.byMs);
     case 'unload':

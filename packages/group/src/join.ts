@@ -131,7 +131,7 @@ function joinWithId(turn: Turn, group: Group, ref: RequestId, request: JoinReque
 
 /** Adds a newcomer and parks its join; that begins a round unless one is under way. */
 function admit(turn: Turn, group: Group, ref: RequestId, id: MemberId, request: JoinRequest): void {
-  if (group.phase.kind === 'PreparingRebalance') noteArrival(group.phase);
+  if (group.phase.kind === 'PreparingRebalance') noteArrival(group, group.phase);
   else openRound(turn, group, { cause: 'member-joined', memberId: id, memberRemoved: false });
   addMember(turn, group, ref, id, request);
   park(turn, group, ref, id, true);

@@ -117,9 +117,13 @@ export function longestRebalanceTimeoutMs(group: Group): number {
   return longestMs;
 }
 
-/** Notes that a member arrived while the initial delay runs: it buys one more step. */
-export function noteArrival(phase: PreparingPhase): void {
-  if (phase.timer.kind === 'initial-delay') phase.timer = { ...phase.timer, memberAdded: true };
+/**
+ * Notes that a member arrived while the initial delay runs: it buys one more step. kafka (Scala): only in the first generation of
+ * the group; the Java side counts arrivals whenever an empty group fills.
+ */
+export function noteArrival(group: Group, phase: PreparingPhase): void {
+  if (phase.timer.kind === 'initial-delay' && group.generation === 0)
+    phase.timer = { ...phase.timer, memberAdded: true };
 }
 
 /** The join timer fell due: the end of a step of the initial delay, or of the time to rejoin. */

@@ -37,15 +37,17 @@ export function handleSync(turn: Turn, ref: RequestId, request: SyncRequest): vo
       return parkSync(turn, group, phase, ref, validated.member, request);
     case 'Stable':
       noteSynced(turn, phase, validated.member.memberId);
+      // kafka (Scala): a sync is a sign of life also where the assignment is there already; the Java side does not count it.
+      restartSession(turn, validated.member);
       return answerSync(turn, group, phase, ref, validated.member);
     default:
       return assertNever(phase);
   }
 }
 
-/** Whether a stated value differs. kafka: what either side does not state is not compared. */
+/** Whether a stated value differs. kafka (Scala): a group without one has another; the Java side takes it for the same. */
 function contradicts(stated: string | null, actual: string | null): boolean {
-  return stated !== null && actual !== null && stated !== actual;
+  return stated !== null && stated !== actual;
 }
 
 function parkSync(
