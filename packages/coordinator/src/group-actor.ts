@@ -126,7 +126,9 @@ export class GroupActor {
   /** The log has made `count` of the oldest records of this group durable. */
   durable(count: number): void {
     this.#gate.durable(count);
-    if (this.#mailbox.count > 0) this.#outlet.wake(this);
+    this.#refuseOpenIfQuarantined();
+    // A full gate may have held up orders, too.
+    if (this.hasWork) this.#outlet.wake(this);
     this.#restIfIdle();
   }
 
@@ -186,8 +188,9 @@ export class GroupActor {
     } catch (error) {
       this.#isQuarantined = true;
       this.#timers.clearAll();
-      this.#outlet.quarantined(this, command, error);
       if (command.kind === 'request') this.#refuse(command.ref, 'UNKNOWN_SERVER_ERROR', 'the turn failed');
+      this.#refuseOpenIfQuarantined();
+      this.#outlet.quarantined(this, command, error);
     }
   }
 
@@ -205,14 +208,26 @@ export class GroupActor {
     for (const notice of effects.notices) this.#gate.push({ kind: 'notice', notice });
     const isRead = command?.kind === 'request' && command.api === 'fetch';
     for (const reply of effects.replies) {
-      if (isRead) this.#outlet.barrier(() => this.#release(reply));
+      if (isRead) this.#outlet.barrier(() => this.#releaseRead(reply));
       else this.#release(reply);
     }
   }
 
+  #releaseRead(reply: GroupReply): void {
+    this.#release(reply);
+    // A group that does not exist was read: nothing else would let go of its actor.
+    this.#restIfIdle();
+  }
+
   #release(reply: GroupReply): void {
     if (this.#gate.dropped) return;
-    if (!this.#gate.push({ kind: 'reply', reply })) this.#refuse(reply.ref, overloaded.error, overloaded.detail);
+    if (!this.#gate.push({ kind: 'reply', reply })) this.#answerOnce(reply.ref, overloaded, {});
+  }
+
+  /** A4: what waits for a turn that will never come. What was decided before leaves first, when it is durable. */
+  #refuseOpenIfQuarantined(): void {
+    if (!this.#isQuarantined || this.#gate.held > 0) return;
+    for (const ref of [...this.#open.keys()]) this.#refuse(ref, 'UNKNOWN_SERVER_ERROR', 'the group is quarantined');
   }
 
   #send(output: Output): void {
@@ -221,20 +236,19 @@ export class GroupActor {
     if (!this.#outlet.mayServe()) {
       if (output.kind === 'reply') this.#open.delete(output.reply.ref);
     } else if (output.kind === 'notice') this.#outlet.notify(this.groupId, output.notice);
-    else this.#answer(output.reply);
-  }
-
-  #answer({ ref, error, fields }: GroupReply): void {
-    const returnAddress = this.#open.get(ref);
-    if (returnAddress === undefined) return;
-    this.#open.delete(ref);
-    this.#outlet.answer(returnAddress, ref, { error }, fields);
+    else this.#answerOnce(output.reply.ref, { error: output.reply.error }, output.reply.fields);
   }
 
   #refuse(ref: RequestId, error: ErrorName, detail: string): void {
+    this.#answerOnce(ref, { error, detail }, {});
+  }
+
+  /** A1 */
+  #answerOnce(ref: RequestId, answer: Answer, fields: object): void {
     const returnAddress = this.#open.get(ref);
+    if (returnAddress === undefined) return;
     this.#open.delete(ref);
-    if (returnAddress !== undefined) this.#outlet.answer(returnAddress, ref, { error, detail }, {});
+    this.#outlet.answer(returnAddress, ref, answer, fields);
   }
 
   #restIfIdle(): void {

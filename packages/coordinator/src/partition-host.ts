@@ -7,12 +7,12 @@
 
 import type { ClaimResult, Clock, LogTail, PartitionHost } from '@muster/cluster';
 import type { TurnContext } from '@muster/group';
-import { RecordError } from '@muster/group';
-import type { ClaimOptions, ClaimOutcome, LogListener, LogStore } from '@muster/log';
+import type { ClaimOptions, ClaimOutcome, LogListener, LogStore, PartitionLog } from '@muster/log';
 import { claimPartition, logLimitsDefaults } from '@muster/log';
 import type { Incarnation, MonotonicMs, NodeId, Partition } from '@muster/protocol';
 import { monotonicMs } from '@muster/protocol';
 import { nodeLimits } from './limits.js';
+import type { LoadedGroup } from './loader.js';
 import { PartitionLoader } from './loader.js';
 import type { NodeParts } from './partition-runtime.js';
 import { PartitionRuntime } from './partition-runtime.js';
@@ -39,6 +39,15 @@ export type PartitionHostOptions = {
   }) => void;
 };
 
+type Loaded =
+  | Exclude<ClaimOutcome, { kind: 'claimed' }>
+  | {
+      readonly kind: 'loaded';
+      readonly log: PartitionLog;
+      readonly bytes: number;
+      readonly groups: readonly LoadedGroup[];
+    };
+
 export class NodePartitions implements PartitionHost {
   readonly #options: PartitionHostOptions;
   readonly #runtimes = new Map<Partition, PartitionRuntime>();
@@ -53,29 +62,30 @@ export class NodePartitions implements PartitionHost {
   }
 
   async claim(partition: Partition, mayClaim: (tail: LogTail) => boolean): Promise<ClaimResult> {
-    const { store, clock, node, incarnation, newNonce, epochFloor, parts, context, graceMs, onLoaded } = this.#options;
+    const { store, clock, node, incarnation, newNonce, epochFloor, parts, onLoaded } = this.#options;
     const loader = new PartitionLoader();
     const listener = new LateListener();
-    const outcome = await this.#claimAndLoad({
-      store,
-      clock,
-      partition,
-      node,
-      incarnation,
-      newNonce,
-      sink: loader,
-      listener,
-      limits: logLimitsDefaults,
-      deadlineMs: nodeLimits.claimDeadlineMs,
-      epochFloor,
-      mayClaim,
-    });
+    const outcome = await this.#claimAndLoad(
+      {
+        store,
+        clock,
+        partition,
+        node,
+        incarnation,
+        newNonce,
+        sink: loader,
+        listener,
+        limits: logLimitsDefaults,
+        deadlineMs: nodeLimits.claimDeadlineMs,
+        epochFloor,
+        mayClaim,
+      },
+      loader,
+    );
     switch (outcome.kind) {
-      case 'claimed': {
-        const { log } = outcome;
-        // O5: after an orderly release nobody can have been missed.
-        const graceUntil = outcome.releasedBy === undefined ? monotonicMs(clock.now() + graceMs) : undefined;
-        const runtime = new PartitionRuntime(log, loader.finish(context(), graceUntil), parts, {
+      case 'loaded': {
+        const { log, groups, bytes } = outcome;
+        const runtime = new PartitionRuntime(log, groups, parts, {
           stalled: () => this.#options.onStalled(partition),
           lost: (reason, detail) => this.#options.onLost(partition, reason, detail),
           full: () => this.#options.onFull(partition),
@@ -83,7 +93,9 @@ export class NodePartitions implements PartitionHost {
         listener.target = runtime;
         this.#runtimes.set(partition, runtime);
         runtime.serve();
-        onLoaded({ partition, groups: runtime.groupCount, bytes: outcome.loadedBytes });
+        // What loading decided is written now, not with the first request.
+        runtime.flush();
+        onLoaded({ partition, groups: runtime.groupCount, bytes });
         return { kind: 'claimed', epoch: log.epoch };
       }
       case 'superseded':
@@ -95,13 +107,23 @@ export class NodePartitions implements PartitionHost {
     }
   }
 
-  /** A record that cannot be read makes the whole partition untrustworthy: skipping it could lose an acknowledged commit. */
-  async #claimAndLoad(options: ClaimOptions): Promise<ClaimOutcome> {
+  /**
+   * A record that cannot be read makes the whole partition untrustworthy: skipping it could lose an acknowledged commit. The same
+   * goes for whatever else throws while groups are rebuilt: the partition is quarantined, the node serves its others.
+   */
+  async #claimAndLoad(options: ClaimOptions, loader: PartitionLoader): Promise<Loaded> {
+    let log: PartitionLog | undefined;
     try {
-      return await claimPartition(options);
+      const outcome = await claimPartition(options);
+      if (outcome.kind !== 'claimed') return outcome;
+      log = outcome.log;
+      const { clock, graceMs, context } = this.#options;
+      // O5: after an orderly release nobody can have been missed.
+      const graceUntil = outcome.releasedBy === undefined ? monotonicMs(clock.now() + graceMs) : undefined;
+      return { kind: 'loaded', log, bytes: outcome.loadedBytes, groups: loader.finish(context(), graceUntil) };
     } catch (cause) {
-      if (!(cause instanceof RecordError)) throw cause;
-      return { kind: 'broken', detail: cause.message };
+      log?.close();
+      return { kind: 'broken', detail: cause instanceof Error ? cause.message : String(cause) };
     }
   }
 

@@ -4,7 +4,9 @@
  * It does not decide who owns what (package cluster) nor what a group does (package group).
  *
  * R1: it exists only behind a claim of this process (O1). R2: suspended means deaf first, with memory kept and time standing
- * still (O6). R3: a checkpoint visits every group that exists when it begins, and reads what the group says is durable (K1).
+ * still (O6). R3: a checkpoint visits every group that exists when it begins, and reads what the group says is durable (K1). R4: no
+ * checkpoint once a turn has thrown: what a quarantined group has in memory must not replace what the log says. R5: nothing is
+ * answered without proof (O3), not even a refusal.
  */
 
 import type { TimerWheel, TurnLoop } from '@muster/actor';
@@ -56,6 +58,7 @@ export class PartitionRuntime implements LogListener {
   #subscription: BusSubscription | undefined;
   #frozenSince: MonotonicMs | undefined;
   #isClosed = false;
+  #hasQuarantined = false;
 
   constructor(
     log: PartitionLog,
@@ -96,7 +99,7 @@ export class PartitionRuntime implements LogListener {
   /** Sends a reply of this partition, stamped with its reign. Too large a reply becomes a typed error. */
   answer(returnAddress: string, id: string, answer: Answer, fields: object): void {
     const { bus, node, logId } = this.#parts;
-    if (returnAddress === '') return;
+    if (returnAddress === '' || !this.#outlet.mayServe()) return;
     const stamp = { node, log: logId, epoch: this.epoch };
     let payload = encodeReply(id, stamp, answer, fields);
     if (payload.byteLength > bus.payloadBytesMax) {
@@ -161,7 +164,7 @@ export class PartitionRuntime implements LogListener {
   flush(): void {
     if (this.#isClosed) return;
     this.log.kick();
-    if (this.log.checkpointDue) this.log.checkpoint(this.#durableGroups());
+    if (this.log.checkpointDue && !this.#hasQuarantined) this.log.checkpoint(this.#durableGroups());
   }
 
   /** The partition is not ours any more. */
@@ -206,7 +209,7 @@ export class PartitionRuntime implements LogListener {
         this.answer(returnAddress, ref, answer, fields),
       notify: (group, notice) => this.#notify(group, notice),
       wake: (actor) => parts.loop.schedule(actor),
-      quarantined: (actor, command, error) => parts.onQuarantine(actor.groupId, command, error),
+      quarantined: (actor, command, error) => this.#quarantined(actor.groupId, command, error),
       mayServe: () => this.#frozenSince === undefined && parts.mayServe(partition),
       idle: (actor) => {
         if (this.#actors.get(actor.groupId) === actor) this.#actors.delete(actor.groupId);
@@ -214,6 +217,13 @@ export class PartitionRuntime implements LogListener {
       context: parts.context,
       now: () => parts.context().now,
     };
+  }
+
+  #quarantined(group: GroupId, command: GroupCommand, error: unknown): void {
+    this.#hasQuarantined = true;
+    this.#parts.onQuarantine(group, command, error);
+    // R4: a checkpoint under way cannot leave the group out, so it must not come to its end: the log is loaded anew instead.
+    if (this.log.checkpointRunning) this.lost('broken', `a turn of ${group} threw during a checkpoint`);
   }
 
   #notify(group: GroupId, notice: GroupNotice): void {
