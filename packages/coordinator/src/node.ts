@@ -18,6 +18,7 @@ import {
   SystemClock,
   SystemRandom,
   startService,
+  tooOldFor,
 } from '@muster/nats';
 import type { Incarnation, NodeId } from '@muster/protocol';
 import { incarnation as incarnationOf, logId, monotonicMs, nodeId, Subjects } from '@muster/protocol';
@@ -45,7 +46,7 @@ const random = new SystemRandom();
 
 /**
  * Starts a node.
- * @throws NatsConnectError, ServerTooOld, ClusterRecordMismatch, NodeIdInUse, LogStreamError: each says what was found and what is allowed
+ * @throws NatsConnectError, ServerUnfit, LeaseStreamError, ClusterRecordMismatch, NodeIdInUse, LogStreamError: each says what was found and what is allowed
  */
 export async function startNode(config: NodeConfig, log: Logger): Promise<RunningNode> {
   const node = nodeId(
@@ -65,7 +66,14 @@ export async function startNode(config: NodeConfig, log: Logger): Promise<Runnin
   try {
     const server = await requireServer(connection);
     const replicas = config.replicas ?? (server.clusterName === undefined ? 1 : 3);
-    const leases = await openLeaseStore(connection, { cluster: config.cluster, replicas });
+    if (replicas === 1 && tooOldFor(server.version, 3) !== undefined) {
+      nodeLog.warn(
+        { server: server.version },
+        'this nats-server is too old for a cluster: one server, development only',
+      );
+    }
+    const { cluster } = config;
+    const leases = await openLeaseStore(connection, { cluster, replicas, existingReplicas: 'any' });
     const record = await obeyClusterRecord(
       leases,
       clock,
@@ -81,7 +89,9 @@ export async function startNode(config: NodeConfig, log: Logger): Promise<Runnin
       },
     );
     const { partitionCount, streamCount } = record;
-    const placement = { cluster: config.cluster, subjects, logId: record.logId, partitionCount, streamCount };
+    // Only the record has told how many replicas there must be.
+    await openLeaseStore(connection, { cluster, replicas: record.replicas });
+    const placement = { cluster, subjects, logId: record.logId, partitionCount, streamCount };
     await ensureLogStreams(connection, { ...placement, replicas: record.replicas });
     const store = new JetStreamLogStore(connection, placement);
 
@@ -97,7 +107,7 @@ export async function startNode(config: NodeConfig, log: Logger): Promise<Runnin
     const parts = assembleNode(identity, ports, toGroupConfig(config), nodeLog);
     endings.push(parts.stop);
     await parts.cluster.start();
-    endings.push(await startService(connection, { cluster: config.cluster, node, incarnation }));
+    endings.push(await startService(connection, { cluster, node, incarnation }));
     nodeLog.info({ server: server.version, partitionCount, streamCount, replicas: record.replicas }, 'node started');
 
     const stop = async () => {

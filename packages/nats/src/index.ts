@@ -12,6 +12,6 @@ export { JetStreamLogStore } from './log-store.js';
 export type { LogStreamErrorCode, LogStreamOptions } from './log-streams.js';
 export { ensureLogStreams, LogStreamError } from './log-streams.js';
 export * from './server-info.js';
-export { requireServer, ServerUnfit } from './server-requirements.js';
+export { requireServer, ServerUnfit, tooOldFor } from './server-requirements.js';
 export { type ServiceIdentity, startService } from './service.js';
 export * from './system-clock.js';

@@ -15,10 +15,11 @@ import { headers } from 'nats';
 import { API_ERROR, JetStreamApi, numberIn, readApiAnswer } from './jetstream-api.js';
 import { keySubject, readStoredEntry } from './kv-message.js';
 import type { LeaseStreamOptions } from './lease-stream.js';
-import { ensureLeaseStream, leaseBucket } from './lease-stream.js';
+import { ensureLeaseStream, LeaseStreamError, leaseBucket } from './lease-stream.js';
 import { LeaseWatch } from './lease-watch.js';
 import { checkSubject } from './link.js';
 import { inboxOf } from './request-inbox.js';
+import { tooOldFor } from './server-requirements.js';
 
 export type LeaseStoreOptions = LeaseStreamOptions & {
   /** Limit of one write or read, in ms. Default 2,000. */
@@ -31,9 +32,11 @@ const IN_FLIGHT_PAUSE_MS = { min: 2, spread: 8 } as const;
 
 /**
  * Makes or checks the stream, and opens the store on it.
- * @throws LeaseStreamError where the stream is missing, differs, or could not be looked at
+ * @throws LeaseStreamError where the stream is missing, differs, could not be looked at, or the server is too old for it
  */
 export async function openLeaseStore(nc: NatsConnection, options: LeaseStoreOptions): Promise<JetStreamLeaseStore> {
+  const tooOld = tooOldFor(nc.info?.version, options.replicas);
+  if (tooOld !== undefined) throw new LeaseStreamError('SERVER_TOO_OLD', tooOld);
   await ensureLeaseStream(new JetStreamApi(nc), options);
   return new JetStreamLeaseStore(nc, options);
 }

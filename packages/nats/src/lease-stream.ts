@@ -12,6 +12,11 @@ export type LeaseStreamOptions = {
   /** Name of the Muster cluster: letters, digits, `_` and `-`. */
   readonly cluster: string;
   readonly replicas: number;
+  /**
+   * `any`: a stream that is there may have another number; for whoever does not know yet what the cluster record, which lies in
+   * it, says (O2). Default `same`.
+   */
+  readonly existingReplicas?: 'same' | 'any';
   /** `verify`: somebody else makes the stream (a CRD, an operator); a missing one is an error. Default `create`. */
   readonly provision?: 'create' | 'verify';
 };
@@ -23,7 +28,9 @@ export type LeaseStreamErrorCode =
   /** JetStream refused; the message says what. */
   | 'LEASE_STREAM_REFUSED'
   /** No answer within the time. */
-  | 'LEASE_STREAM_UNAVAILABLE';
+  | 'LEASE_STREAM_UNAVAILABLE'
+  /** The server is too old for replicated streams. */
+  | 'SERVER_TOO_OLD';
 
 /** The stream is not as it must be, or could not be looked at. */
 export class LeaseStreamError extends Error {
@@ -80,13 +87,13 @@ function leaseStreamConfig(options: LeaseStreamOptions): JsonMap {
 }
 
 /** Settings that need not be as we would make them: they cost or limit something, but break no rule of ours. */
-const FREE_TO_CHOOSE: ReadonlySet<string> = new Set([
+const FREE_TO_CHOOSE: readonly string[] = [
   'name',
   'duplicate_window',
   'max_consumers',
   'deny_purge',
   'allow_rollup_hdrs',
-]);
+];
 
 /** Settings that change what is stored or who writes it. */
 const FORBIDDEN = ['mirror', 'sources', 'subject_transform', 'republish', 'sealed'] as const;
@@ -98,10 +105,11 @@ const FORBIDDEN = ['mirror', 'sources', 'subject_transform', 'republish', 'seale
 export async function ensureLeaseStream(api: JetStreamApi, options: LeaseStreamOptions): Promise<void> {
   const wanted = leaseStreamConfig(options);
   const name = `KV_${leaseBucket(options.cluster)}`;
+  const free = new Set([...FREE_TO_CHOOSE, ...(options.existingReplicas === 'any' ? ['num_replicas'] : [])]);
   const giveUpAt = performance.now() + PATIENCE_MS;
   let cause = 'no answer';
   for (;;) {
-    const tried = await tryOnce(api, name, wanted, options.provision ?? 'create');
+    const tried = await tryOnce(api, name, wanted, free, options.provision ?? 'create');
     if (tried.kind === 'there') return;
     cause = tried.cause;
     if (performance.now() >= giveUpAt) break;
@@ -116,12 +124,13 @@ async function tryOnce(
   api: JetStreamApi,
   name: string,
   wanted: JsonMap,
+  free: ReadonlySet<string>,
   provision: 'create' | 'verify',
 ): Promise<Tried> {
   const info = await api.call(`STREAM.INFO.${name}`, undefined, CALL_TIMEOUT_MS);
   if (info.kind === 'unavailable') return { kind: 'again', cause: info.cause };
   if (info.kind === 'ok') {
-    refuseDifferences(name, wanted, info.body);
+    refuseDifferences(name, wanted, free, info.body);
     return { kind: 'there' };
   }
   if (info.code !== API_ERROR.streamNotFound) throw refused(name, info.description);
@@ -130,7 +139,7 @@ async function tryOnce(
   switch (made.kind) {
     case 'ok':
       // A server that does not know a setting ignores it without a word: the answer shows what it understood.
-      refuseDifferences(name, wanted, made.body);
+      refuseDifferences(name, wanted, free, made.body);
       return { kind: 'there' };
     case 'unavailable':
       return { kind: 'again', cause: made.cause };
@@ -146,12 +155,12 @@ function refused(name: string, description: string): LeaseStreamError {
   return new LeaseStreamError('LEASE_STREAM_REFUSED', `JetStream refuses the stream ${name}: ${description}`);
 }
 
-function refuseDifferences(name: string, wanted: JsonMap, answer: JsonMap): void {
+function refuseDifferences(name: string, wanted: JsonMap, free: ReadonlySet<string>, answer: JsonMap): void {
   const { config } = answer;
   const found = isMap(config) ? config : {};
   const differences: string[] = [];
   for (const [key, value] of Object.entries(wanted)) {
-    if (FREE_TO_CHOOSE.has(key)) continue;
+    if (free.has(key)) continue;
     // Settings that are off are left out of the server's answer.
     const is = found[key] ?? (value === false ? false : value === 0 ? 0 : undefined);
     if (JSON.stringify(is) !== JSON.stringify(value)) {

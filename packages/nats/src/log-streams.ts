@@ -11,7 +11,7 @@
 import type { NatsConnection } from 'nats';
 import { API_ERROR, isMap, JetStreamApi, type JsonMap } from './jetstream-api.js';
 import { type LogPlacement, logStreamName, logStreamSubjects } from './log-placement.js';
-import { parseServerVersion, type ServerVersion } from './server-info.js';
+import { tooOldFor } from './server-requirements.js';
 
 export type LogStreamOptions = LogPlacement & {
   readonly replicas: number;
@@ -55,33 +55,17 @@ const SUBJECTS_OVERLAP = 10065;
 const OVERLAPS_MAX = 3;
 /** A cluster that has just started, or lost a server, needs up to 9 s to elect leaders. */
 const PATIENCE_MS = 15_000;
-/** Oldest server that keeps conditional writes on replicated streams apart. */
-const REPLICATED_SINCE = '2.10.27';
 
 /**
  * Makes or checks all log streams.
  * @throws LogStreamError
  */
 export async function ensureLogStreams(nc: NatsConnection, options: LogStreamOptions): Promise<void> {
-  refuseOldServer(nc.info?.version, options.replicas);
+  const tooOld = tooOldFor(nc.info?.version, options.replicas);
+  if (tooOld !== undefined) throw new LogStreamError('SERVER_TOO_OLD', tooOld);
   const api = new JetStreamApi(nc);
   const giveUpAt = performance.now() + (options.patienceMs ?? PATIENCE_MS);
   for (let index = 0; index < options.streamCount; index += 1) await ensureStream(api, options, index, giveUpAt);
-}
-
-function refuseOldServer(found: string | undefined, replicas: number): void {
-  if (replicas <= 1) return;
-  const version = found === undefined ? undefined : parseServerVersion(found);
-  const least = parseServerVersion(REPLICATED_SINCE);
-  if (version !== undefined && least !== undefined && orderOf(version) >= orderOf(least)) return;
-  throw new LogStreamError(
-    'SERVER_TOO_OLD',
-    `the server is nats-server ${found ?? 'of unknown version'}; streams with ${replicas} replicas need ${REPLICATED_SINCE} or newer`,
-  );
-}
-
-function orderOf({ major, minor, patch }: ServerVersion): number {
-  return (major * 10_000 + minor) * 10_000 + patch;
 }
 
 async function ensureStream(

@@ -1,14 +1,16 @@
 /**
- * What a node needs of its NATS server before it starts: JetStream. Whether the server is new enough for replicated streams is
- * asked where the streams are made (log-streams.ts).
+ * What a node needs of its NATS server before it starts: JetStream, and for replicated streams a server that keeps conditional
+ * writes on them apart (nats.md facts 1 and 2).
  */
 
 import type { NatsConnection } from 'nats';
-import type { NatsServerInfo } from './server-info.js';
-import { serverInfo } from './server-info.js';
+import type { NatsServerInfo, ServerVersion } from './server-info.js';
+import { parseServerVersion, serverInfo } from './server-info.js';
 
 const PATIENCE_MS = 15_000;
 const RETRY_PAUSE_MS = 250;
+/** Oldest server that keeps conditional writes on replicated streams apart. */
+const REPLICATED_SINCE = '2.10.27';
 
 /** The server cannot carry a coordinator node. */
 export class ServerUnfit extends Error {
@@ -36,4 +38,20 @@ export async function requireServer(nc: NatsConnection): Promise<NatsServerInfo>
     }
     await new Promise((resolve) => setTimeout(resolve, RETRY_PAUSE_MS));
   }
+}
+
+/**
+ * @param found version of the server, as it writes it
+ * @returns why streams with so many replicas are not safe there; undefined where they are
+ */
+export function tooOldFor(found: string | undefined, replicas: number): string | undefined {
+  if (replicas <= 1) return undefined;
+  const version = found === undefined ? undefined : parseServerVersion(found);
+  const least = parseServerVersion(REPLICATED_SINCE);
+  if (version !== undefined && least !== undefined && orderOf(version) >= orderOf(least)) return undefined;
+  return `the server is nats-server ${found ?? 'of unknown version'}; streams with ${replicas} replicas need ${REPLICATED_SINCE} or newer`;
+}
+
+function orderOf({ major, minor, patch }: ServerVersion): number {
+  return (major * 10_000 + minor) * 10_000 + patch;
 }
