@@ -94,6 +94,24 @@ describe('a cluster of three nodes', () => {
     expect(after.head.epoch).toBe(before.head.epoch);
   });
 
+  test('marks nobody after an outage of all of NATS that was only slower to come back than another', async () => {
+    const { world, member, generationId } = await stableGroup();
+    const over: string[] = [];
+    const names = ['a', 'b', 'c'];
+    for (const name of names) void world.node(name).over.then((detail) => over.push(`${name}: ${detail}`));
+    const owners = world.ownerships();
+    for (const name of names) world.nats.cut(name);
+    await world.clock.advance(10_000);
+    for (const name of names) {
+      world.nats.heal(name);
+      await world.clock.advance(2_000);
+    }
+    await world.until(() => world.ownerships().every((now) => now.length === 1), 10_000);
+    expect(over).toEqual([]);
+    expect(world.ownerships()).toEqual(owners);
+    expect((await world.ask('heartbeat', heartbeatRequest(group, member, generationId))).error).toBe('NONE');
+  });
+
   test('expels nobody over an outage of the stores, and claims nothing meanwhile', async () => {
     const { world, member, generationId } = await stableGroup();
     const owners = world.ownerships();

@@ -264,6 +264,7 @@ export class ClusterNode {
     this.#isPaused = false;
     if (this.#isStopped) return;
     this.#view.restartCounts(clock.now());
+    this.#detector.wasAway();
     this.#lease.renew();
   }
 

@@ -3,8 +3,9 @@
  * conditional write, is a death (O4). It claims nothing.
  *
  * D1: the mark is conditional on the revision seen before the first missed heartbeat, so that a renewal since then refutes it;
- * refuted, only a renewal that fails to come says anything. D2: a node is probed by one loop at a time, and marked by one. D3: hints are rate-limited and only trigger probes (C5). D4: without proof of our
- * own lease we count nobody's as expired (O3).
+ * refuted, only a renewal that fails to come says anything. D2: a node is probed by one loop at a time, and marked by one.
+ * D3: hints are rate-limited and only trigger probes (C5). D4: without proof of our own lease we count nobody's as expired (O3).
+ * D5: after a gap of our own a node that has not been heard of again may just be slower to come back: only its lease counts.
  */
 
 import type { Incarnation, MonotonicMs, NodeId, Subjects } from '@muster/protocol';
@@ -27,6 +28,8 @@ type Watched = {
   revisionInTime: number;
   /** A mark was refused since the node was last heard of: it lived longer than its silence says (D1). */
   isRefuted: boolean;
+  /** Not heard of since a gap of our own (D5). */
+  isMissing: boolean;
   probing: boolean;
   marking: boolean;
   hintedAt: MonotonicMs | undefined;
@@ -79,6 +82,11 @@ export class DeathDetector {
     this.#signOfLife(this.#watch(node, incarnation));
   }
 
+  /** We were away: without a connection, or standing still. Whom the others have lost meanwhile we cannot know (D5). */
+  wasAway(): void {
+    for (const watched of this.#watched.values()) watched.isMissing = true;
+  }
+
   /** A client did not reach the node (C5). */
   hint(node: NodeId): void {
     const known = this.#view.get(node);
@@ -124,6 +132,7 @@ export class DeathDetector {
       heardAt,
       revisionInTime,
       isRefuted: false,
+      isMissing: false,
       probing: false,
       marking: false,
       hintedAt: undefined,
@@ -135,6 +144,7 @@ export class DeathDetector {
   #signOfLife(watched: Watched): void {
     watched.heardAt = this.#clock.now();
     watched.isRefuted = false;
+    watched.isMissing = false;
   }
 
   #suspect(known: ViewNode, watched: Watched, why: string): void {
@@ -171,8 +181,9 @@ export class DeathDetector {
     if (revision !== undefined) await this.#mark(known, watched, revision, 'no responders at its probe subject');
   }
 
-  /** @returns what a mark after silence is conditional on; undefined = it is too early for one (D1) */
+  /** @returns what a mark after silence is conditional on; undefined = it is too early for one (D1, D5) */
   #revisionToMark(known: ViewNode, watched: Watched): number | undefined {
+    if (watched.isMissing) return undefined;
     if (!watched.isRefuted) return watched.revisionInTime;
     const { renewIntervalMs, silenceMs } = this.#settings;
     const current = this.#view.get(known.node);
