@@ -132,6 +132,7 @@ export class DeathDetector {
       heardAt,
       revisionInTime,
       isRefuted: false,
+      isSuspected: false,
       isMissing: false,
       probing: false,
       marking: false,
@@ -144,13 +145,15 @@ export class DeathDetector {
   #signOfLife(watched: Watched): void {
     watched.heardAt = this.#clock.now();
     watched.isRefuted = false;
+    watched.isSuspected = false;
     watched.isMissing = false;
   }
 
   #suspect(known: ViewNode, watched: Watched, why: string): void {
-    if (watched.probing || !this.#bus.connected) return;
+    if (watched.probing || !this.#bus.connected || this.#revisionToMark(known, watched) === undefined) return;
     watched.probing = true;
-    this.#report({ node: known.node, kind: 'suspected', why });
+    if (!watched.isSuspected) this.#report({ node: known.node, kind: 'suspected', why });
+    watched.isSuspected = true;
     void this.#probe(known, watched).finally(() => {
       watched.probing = false;
     });
