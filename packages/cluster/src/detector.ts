@@ -30,6 +30,8 @@ type Watched = {
   isRefuted: boolean;
   /** Not heard of since a gap of our own (D5). */
   isMissing: boolean;
+  /** Its silence has been reported. */
+  isSuspected: boolean;
   probing: boolean;
   marking: boolean;
   hintedAt: MonotonicMs | undefined;
