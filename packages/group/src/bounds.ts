@@ -14,3 +14,5 @@ export const STAGES_MAX = 1_000;
 export const FENCES_MAX = 1_000;
 /** A stage that nobody ended for this long is dropped by the sweep. Kafka aborts after at most 15 minutes. */
 export const STAGE_ABANDONED_MS = 14 * 24 * 60 * 60 * 1000;
+/** Members above which a round is recorded as what has changed, not as a whole snapshot (rule L4). */
+export const SNAPSHOT_MEMBERS_MAX = 1_000;

@@ -47,6 +47,8 @@ export type Member = {
   protocols: readonly Protocol[];
   /** Replaced as a whole, never edited. */
   assignment: Uint8Array;
+  /** It differs from what the last snapshot or delta says of it (commit numbers apart, which have records of their own). */
+  unrecorded: boolean;
   /** Highest number of a commit that was applied (rule C3); -1 where none was numbered. */
   commitSeq: number;
   /** When the member is dropped unless it is heard of. Not looked at while a request of a known member is parked. */

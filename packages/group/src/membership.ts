@@ -37,6 +37,7 @@ export function addMember(turn: Turn, group: Group, ref: RequestId, id: MemberId
     rebalanceTimeoutMs: request.rebalanceTimeoutMs,
     protocols: ownProtocols(group, request.protocols),
     assignment: NO_BYTES,
+    unrecorded: true,
     commitSeq: -1,
     // kafka: a newcomer cannot heartbeat while its join waits; a client that vanished is dropped after five minutes.
     sessionDeadline: after(turn, NEW_MEMBER_JOIN_TIMEOUT_MS),
@@ -58,12 +59,19 @@ export function insertMember(group: Group, member: Member): void {
 
 /** kafka: a rejoin replaces protocols and both timeouts, never client id and host, and does not touch the session. */
 export function updateMember(group: Group, member: Member, ref: RequestId, request: JoinRequest): void {
-  countProtocols(group, member.protocols, -1);
-  countProtocols(group, request.protocols, 1);
-  member.protocols = ownProtocols(group, request.protocols);
-  member.sessionTimeoutMs = request.sessionTimeoutMs;
-  member.rebalanceTimeoutMs = request.rebalanceTimeoutMs;
+  const { sessionTimeoutMs, rebalanceTimeoutMs } = request;
   member.joinedBy = ref;
+  if (!sameProtocols(member.protocols, request.protocols)) {
+    countProtocols(group, member.protocols, -1);
+    countProtocols(group, request.protocols, 1);
+    member.protocols = ownProtocols(group, request.protocols);
+    member.unrecorded = true;
+  }
+  if (member.sessionTimeoutMs !== sessionTimeoutMs || member.rebalanceTimeoutMs !== rebalanceTimeoutMs) {
+    member.sessionTimeoutMs = sessionTimeoutMs;
+    member.rebalanceTimeoutMs = rebalanceTimeoutMs;
+    member.unrecorded = true;
+  }
 }
 
 /**
@@ -121,8 +129,8 @@ function firstMember(group: Group): MemberId | null {
 
 /**
  * A static member restarted: its successor takes the place, the assignment and the lead under a new id; whoever still waits
- * under the old id is fenced. kafka: the session runs on with the old timeout, the new timeouts apply from the next sign of life.
- * differs from kafka: client id and host become those of the new process (KAFKA-15704).
+ * under the old id is fenced. kafka: the session runs on with the old timeout, the new timeouts apply from the next sign of life;
+ * client id and host stay those of the first process (KAFKA-15704, open there).
  */
 export function replaceStaticMember(
   turn: Turn,
@@ -138,13 +146,12 @@ export function replaceStaticMember(
   const member: Member = {
     ...old,
     memberId: id,
-    clientId: request.clientId,
-    clientHost: request.clientHost,
     createdBy: ref,
     joinedBy: ref,
     sessionTimeoutMs: request.sessionTimeoutMs,
     rebalanceTimeoutMs: request.rebalanceTimeoutMs,
     protocols: ownProtocols(group, request.protocols),
+    unrecorded: true,
     // The successor counts its commits from the start again.
     commitSeq: -1,
     sessionDeadline,

@@ -79,7 +79,7 @@ export function sameProtocols(left: readonly Protocol[], right: readonly Protoco
   );
 }
 
-function sameBytes(left: Uint8Array, right: Uint8Array): boolean {
+export function sameBytes(left: Uint8Array, right: Uint8Array): boolean {
   if (left.byteLength !== right.byteLength) return false;
   for (let index = 0; index < left.byteLength; index += 1) if (left[index] !== right[index]) return false;
   return true;

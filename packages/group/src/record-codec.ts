@@ -10,7 +10,14 @@ import { assertNever, isGeneration, isInstanceId, isMemberId, isRequestId, wallM
 import type { TopicPartition } from './commands.js';
 import type { Protocol, Round } from './group.js';
 import type { StoredOffset } from './offset-store.js';
-import type { GroupRecord, MemberRecord, RecordedState, UnknownRecord } from './records.js';
+import type {
+  GroupRecord,
+  MemberRecord,
+  RecordedState,
+  SnapshotDeltaRecord,
+  SnapshotRecord,
+  UnknownRecord,
+} from './records.js';
 import { RecordError } from './records.js';
 
 /** Version of every kind that this code writes. */
@@ -23,6 +30,7 @@ const kindCodes = {
   'group-tombstone': 5,
   'staged-offsets': 6,
   'stage-end': 7,
+  'snapshot-delta': 8,
 } as const satisfies Record<GroupRecord['kind'], number>;
 const recordedStates: readonly RecordedState[] = ['Empty', 'CompletingRebalance', 'Stable'];
 
@@ -35,21 +43,10 @@ export function encodeRecord(record: GroupRecord): Values {
 
 function fieldsOf(record: GroupRecord): Values {
   switch (record.kind) {
-    case 'snapshot': {
-      const { generation, state, protocolType, protocol, leader, stateChangedAt, round, rebalanceDue } = record;
-      return [
-        generation,
-        recordedStates.indexOf(state),
-        protocolType,
-        protocol,
-        leader,
-        stateChangedAt,
-        round === null ? null : [round.cause, round.memberId, round.startedAt],
-        rebalanceDue,
-        record.members.map(encodeMember),
-        record.rebalances.map(encodeRebalance),
-      ];
-    }
+    case 'snapshot':
+      return metadataFields(record, record.members);
+    case 'snapshot-delta':
+      return metadataFields(record, record.changed);
     case 'member-removed':
       return [record.memberId];
     case 'offsets':
@@ -65,6 +62,22 @@ function fieldsOf(record: GroupRecord): Values {
     default:
       return assertNever(record);
   }
+}
+
+function metadataFields(record: SnapshotRecord | SnapshotDeltaRecord, members: readonly MemberRecord[]): Values {
+  const { generation, state, protocolType, protocol, leader, stateChangedAt, round, rebalanceDue } = record;
+  return [
+    generation,
+    recordedStates.indexOf(state),
+    protocolType,
+    protocol,
+    leader,
+    stateChangedAt,
+    round === null ? null : [round.cause, round.memberId, round.startedAt],
+    rebalanceDue,
+    members.map(encodeMember),
+    record.rebalances.map(encodeRebalance),
+  ];
 }
 
 function encodeMember(member: MemberRecord): Values {
@@ -114,6 +127,7 @@ export function decodeRecord(value: unknown): GroupRecord | UnknownRecord {
 
 const decoders = new Map<number, (fields: Fields) => GroupRecord>([
   [kindCodes.snapshot, decodeSnapshot],
+  [kindCodes['snapshot-delta'], decodeDelta],
   [kindCodes['member-removed'], (fields) => ({ kind: 'member-removed', memberId: fields.memberId('member id') })],
   [
     kindCodes.offsets,
@@ -152,7 +166,12 @@ const decoders = new Map<number, (fields: Fields) => GroupRecord>([
   ],
 ]);
 
-function decodeSnapshot(fields: Fields): GroupRecord {
+function decodeDelta(fields: Fields): SnapshotDeltaRecord {
+  const { kind: _, members: changed, ...metadata } = decodeSnapshot(fields);
+  return { kind: 'snapshot-delta', changed, ...metadata };
+}
+
+function decodeSnapshot(fields: Fields): SnapshotRecord {
   const generation = fields.generation('generation');
   const state = recordedStates[fields.integer('state')];
   if (state === undefined) throw damaged('snapshot state', 'one of 0, 1, 2', state);

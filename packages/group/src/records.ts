@@ -26,16 +26,14 @@ export type MemberRecord = {
 /** States that are recorded. PreparingRebalance never is: the log keeps what was before it (rule K1). */
 export type RecordedState = 'Empty' | 'CompletingRebalance' | 'Stable';
 
-/** The whole group metadata. */
-export type SnapshotRecord = {
-  readonly kind: 'snapshot';
+/** The group metadata apart from its members. */
+type MetadataFields = {
   readonly generation: Generation;
   readonly state: RecordedState;
   readonly protocolType: string | null;
   /** Null only in state Empty. */
   readonly protocol: string | null;
   readonly leader: MemberId | null;
-  readonly members: readonly MemberRecord[];
   readonly stateChangedAt: WallMs;
   /** The rebalance under way in state CompletingRebalance, else null. */
   readonly round: Round | null;
@@ -44,8 +42,21 @@ export type SnapshotRecord = {
   readonly rebalances: readonly RebalanceEntry[];
 };
 
+/** The whole group metadata. */
+export type SnapshotRecord = MetadataFields & { readonly kind: 'snapshot'; readonly members: readonly MemberRecord[] };
+
+/**
+ * The metadata of a large group, of its members only those that are new or have changed (rule L4). Without a snapshot before it, as
+ * when the rest was purged, it says nothing: a checkpoint that purges has written the whole group again.
+ */
+export type SnapshotDeltaRecord = MetadataFields & {
+  readonly kind: 'snapshot-delta';
+  readonly changed: readonly MemberRecord[];
+};
+
 export type GroupRecord =
   | SnapshotRecord
+  | SnapshotDeltaRecord
   /** A recorded member left, was dropped or was replaced: it never comes back as a ghost (rule L6). */
   | { readonly kind: 'member-removed'; readonly memberId: MemberId }
   /** Commits. `memberId` and `commitSeq` carry the number of the member's last commit (rule C3). */

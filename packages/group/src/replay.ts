@@ -20,7 +20,7 @@ import type { OffsetStore } from './offset-store.js';
 import { createOffsetStore, dropOffset, endStage, putCommitted, stageOffsets } from './offset-store.js';
 import { subscribedTopicsOf } from './protocols.js';
 import { longestRebalanceTimeoutMs, openRound, settleRound } from './rebalance.js';
-import type { GroupRecord, MemberRecord, SnapshotRecord, UnknownRecord } from './records.js';
+import type { GroupRecord, MemberRecord, SnapshotDeltaRecord, SnapshotRecord, UnknownRecord } from './records.js';
 import { restartSession } from './session.js';
 import type { Turn } from './turn.js';
 import { after, beginTurn, setTimer } from './turn.js';
@@ -58,6 +58,9 @@ export class GroupReplay {
         this.#removed.clear();
         this.#commitSeqs.clear();
         return;
+      case 'snapshot-delta':
+        this.#applyDelta(seq, record);
+        return;
       case 'member-removed':
         this.#removed.add(record.memberId);
         this.#snapshotSeq = seq;
@@ -92,6 +95,19 @@ export class GroupReplay {
       default:
         assertNever(record);
     }
+  }
+
+  /** What a delta names replaces or joins what is there; who was removed before it is no member of its generation (rule L4). */
+  #applyDelta(seq: number, { kind: _, changed, ...metadata }: SnapshotDeltaRecord): void {
+    if (this.#snapshot === undefined) return;
+    const members = new Map<MemberId, MemberRecord>();
+    for (const member of this.#snapshot.members) {
+      if (!this.#removed.has(member.memberId)) members.set(member.memberId, member);
+    }
+    for (const member of changed) members.set(member.memberId, member);
+    this.#snapshot = { kind: 'snapshot', members: [...members.values()], ...metadata };
+    this.#snapshotSeq = seq;
+    this.#removed.clear();
   }
 
   #applyOffsets(seq: number, record: Extract<GroupRecord, { kind: 'offsets' }>): void {
@@ -172,7 +188,7 @@ export class GroupReplay {
 
   #loadMember({ context }: Turn, record: MemberRecord): Member {
     const commitSeq = Math.max(record.commitSeq, this.#commitSeqs.get(record.memberId) ?? -1);
-    return { ...record, commitSeq, joinedBy: record.createdBy, sessionDeadline: context.now };
+    return { ...record, commitSeq, joinedBy: record.createdBy, unrecorded: false, sessionDeadline: context.now };
   }
 
   #rebalanceIfDue(turn: Turn, group: Group, snapshot: SnapshotRecord): void {

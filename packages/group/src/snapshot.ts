@@ -2,27 +2,44 @@
  * From the live group to the records that describe it: the snapshot of a turn, and the records of a checkpoint.
  */
 
+import { SNAPSHOT_MEMBERS_MAX } from './bounds.js';
 import type { Group, Member } from './group.js';
 import type { StoredOffset } from './offset-store.js';
-import type { GroupRecord, MemberRecord, SnapshotRecord } from './records.js';
+import type { GroupRecord, MemberRecord, SnapshotDeltaRecord, SnapshotRecord } from './records.js';
 
 /** Offsets per record of a checkpoint, so that one record stays well below the size of a frame. */
 const OFFSETS_PER_RECORD = 500;
 
 /** @returns the group metadata as it is to be recorded. Only for phases that are recorded. */
 export function snapshotOf(group: Group): SnapshotRecord {
-  const { phase } = group;
-  if (phase.kind === 'PreparingRebalance' || phase.kind === 'Dead') throw new Error(`${phase.kind} is never recorded`);
   const members: MemberRecord[] = [];
   for (const member of group.members.values()) members.push(memberRecord(member));
+  return { kind: 'snapshot', members, ...metadataOf(group) };
+}
+
+/**
+ * @returns what the log needs to know after a change of the metadata: all of it, or of a large group what has changed since the
+ *   last record (rule L4). Only for phases that are recorded; the members count as recorded from here on.
+ */
+export function changeRecord(group: Group): SnapshotRecord | SnapshotDeltaRecord {
+  const changed: Member[] = [];
+  for (const member of group.members.values()) if (member.unrecorded) changed.push(member);
+  for (const member of changed) member.unrecorded = false;
+  // A delta that names most members is a snapshot that costs more to read.
+  const isWorthIt = group.members.size > SNAPSHOT_MEMBERS_MAX && 2 * changed.length <= group.members.size;
+  if (!isWorthIt) return snapshotOf(group);
+  return { kind: 'snapshot-delta', changed: changed.map(memberRecord), ...metadataOf(group) };
+}
+
+function metadataOf(group: Group) {
+  const { phase } = group;
+  if (phase.kind === 'PreparingRebalance' || phase.kind === 'Dead') throw new Error(`${phase.kind} is never recorded`);
   return {
-    kind: 'snapshot',
     generation: group.generation,
     state: phase.kind,
     protocolType: group.protocolType,
     protocol: phase.kind === 'Empty' ? null : phase.protocol,
     leader: group.leader,
-    members,
     stateChangedAt: group.stateChangedAt,
     round: phase.kind === 'CompletingRebalance' ? phase.round : null,
     rebalanceDue: false,

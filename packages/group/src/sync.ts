@@ -11,6 +11,7 @@ import { NO_BYTES, refuseSync } from './answers.js';
 import type { CompletingPhase, Group, Member, StablePhase } from './group.js';
 import { closeRound, countMoved } from './history.js';
 import { removeMember } from './membership.js';
+import { sameBytes } from './protocols.js';
 import { openRound, settleRound } from './rebalance.js';
 import { graced, restartSession } from './session.js';
 import { enter } from './transitions.js';
@@ -73,9 +74,11 @@ function becomeStable(turn: Turn, group: Group, phase: CompletingPhase, request:
   for (const { memberId, assignment } of request.assignments) assignments.set(memberId, assignment);
   const moved = countMoved(group, assignments);
   for (const member of group.members.values()) {
-    const assignment = assignments.get(member.memberId);
+    const assignment = assignments.get(member.memberId) ?? NO_BYTES;
+    if (sameBytes(member.assignment, assignment)) continue;
     // Copied: a slice would keep the larger buffer that it was cut from in memory.
-    member.assignment = assignment === undefined ? NO_BYTES : new Uint8Array(assignment);
+    member.assignment = new Uint8Array(assignment);
+    member.unrecorded = true;
   }
 
   const { wallNow } = turn.context;

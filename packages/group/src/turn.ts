@@ -11,7 +11,7 @@ import type { TurnContext } from './context.js';
 import type { Effects } from './effects.js';
 import type { Group, GroupSlot } from './group.js';
 import type { GroupRecord } from './records.js';
-import { snapshotOf } from './snapshot.js';
+import { changeRecord } from './snapshot.js';
 
 export type Turn = { readonly slot: GroupSlot; readonly context: TurnContext; readonly effects: Effects };
 
@@ -38,15 +38,20 @@ export function record(turn: Turn, value: GroupRecord): void {
 }
 
 /**
- * Records the whole group metadata. What the turn recorded about members before is contained in it and dropped, so that a
- * round that drops a thousand members writes one record.
+ * Records the group metadata. What the turn recorded about members before is contained in a snapshot and dropped, so that a round
+ * that drops a thousand members writes one record; a delta builds on it.
  */
 export function recordSnapshot(turn: Turn, group: Group): void {
   const { records } = turn.effects;
-  let kept = 0;
-  for (const earlier of records) {
-    if (earlier.kind !== 'snapshot' && earlier.kind !== 'member-removed') records[kept++] = earlier;
+  const change = changeRecord(group);
+  if (change.kind === 'snapshot') {
+    let kept = 0;
+    for (const earlier of records) if (!isMetadata(earlier)) records[kept++] = earlier;
+    records.length = kept;
   }
-  records.length = kept;
-  records.push(snapshotOf(group));
+  records.push(change);
+}
+
+function isMetadata({ kind }: GroupRecord): boolean {
+  return kind === 'snapshot' || kind === 'snapshot-delta' || kind === 'member-removed';
 }
