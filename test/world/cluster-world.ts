@@ -93,6 +93,7 @@ export class ClusterWorld {
       {
         bus,
         store: new ProcessLogStore(this.log.connect(logClient), this.nats, bus),
+        room: this.log,
         leases: this.leases.storeOf(name),
         clock,
         random,

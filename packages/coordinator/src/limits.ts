@@ -21,6 +21,10 @@ export const nodeLimits = {
   stallMs: 1_000,
   /** How long a claim may take, load included. */
   claimDeadlineMs: 15_000,
+  /** How often the room of the log streams is looked at, and the shares from which on something is done about it (L7). */
+  roomIntervalMs: 10_000,
+  roomShortShare: 0.6,
+  roomScarceShare: 0.8,
   /** Expired offsets are looked for this often (kafka: offsets.retention.check.interval.ms). */
   sweepIntervalMs: 600_000,
 } as const;

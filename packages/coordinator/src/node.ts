@@ -103,7 +103,7 @@ export async function startNode(config: NodeConfig, log: Logger): Promise<Runnin
       partitionCount,
       epochFloor: record.epochFloor,
     };
-    const ports = { bus, store, leases, clock, random, defer: setImmediate };
+    const ports = { bus, store, room: store, leases, clock, random, defer: setImmediate };
     const parts = assembleNode(identity, ports, toGroupConfig(config), nodeLog);
     endings.push(parts.stop);
     await parts.cluster.start();

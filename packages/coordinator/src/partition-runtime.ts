@@ -16,6 +16,7 @@ import { checkpointRecords, encodeRecord, listEntry } from '@muster/group';
 import type { LogListener, LogRecord, LostReason, PartitionLog } from '@muster/log';
 import type {
   Answer,
+  ApiName,
   Epoch,
   GroupId,
   ListReply,
@@ -30,6 +31,7 @@ import type {
 import { encodeNotice, encodeReply } from '@muster/protocol';
 import type { ActorOutlet, GroupTimerOf } from './group-actor.js';
 import { GroupActor } from './group-actor.js';
+import { nodeLimits } from './limits.js';
 import type { LoadedGroup } from './loader.js';
 
 /** What the node gives every partition. */
@@ -47,6 +49,9 @@ export type NodeParts = {
   readonly onQuarantine: (group: GroupId, command: GroupCommand, error: unknown) => void;
 };
 
+/** APIs that make a group where there is none. */
+const createsGroups: ReadonlySet<ApiName> = new Set(['join', 'commit', 'stage-offsets']);
+
 export class PartitionRuntime implements LogListener {
   readonly partition: Partition;
   readonly epoch: Epoch;
@@ -59,6 +64,7 @@ export class PartitionRuntime implements LogListener {
   #frozenSince: MonotonicMs | undefined;
   #isClosed = false;
   #hasQuarantined = false;
+  #room: 'ample' | 'short' | 'scarce' = 'ample';
 
   constructor(
     log: PartitionLog,
@@ -89,6 +95,10 @@ export class PartitionRuntime implements LogListener {
   /** Hands a request to its group's actor, making one where there is none. */
   offer(groupId: GroupId, request: GroupRequest, returnAddress: string, deadlineMs: number, bytes: number): void {
     let actor = this.#actors.get(groupId);
+    if (this.#room === 'scarce' && actor?.slot.group === undefined && createsGroups.has(request.api)) {
+      const detail = 'the log stream is nearly full: no new groups are taken in';
+      return this.answer(returnAddress, request.ref, { error: 'KAFKA_STORAGE_ERROR', detail }, {});
+    }
     if (actor === undefined) {
       actor = new GroupActor({ groupId, group: undefined }, this.#parts.wheel, this.#outlet);
       this.#actors.set(groupId, actor);
@@ -164,7 +174,18 @@ export class PartitionRuntime implements LogListener {
   flush(): void {
     if (this.#isClosed) return;
     this.log.kick();
-    if (this.log.checkpointDue && !this.#hasQuarantined) this.log.checkpoint(this.#durableGroups());
+    const isDue = this.#room === 'ample' ? this.log.checkpointDue : this.log.urgentCheckpointDue;
+    if (isDue && !this.#hasQuarantined) this.log.checkpoint(this.#durableGroups());
+  }
+
+  /**
+   * The stream of the partition is this full (L7): from 60 % on everything is checkpointed as soon as that frees room, from 80 % on
+   * no new group is taken in, because a checkpoint needs room to make room.
+   */
+  noteFullness(share: number): void {
+    const { roomShortShare, roomScarceShare } = nodeLimits;
+    this.#room = share >= roomScarceShare ? 'scarce' : share >= roomShortShare ? 'short' : 'ample';
+    if (this.#room !== 'ample') this.flush();
   }
 
   /** The partition is not ours any more. */

@@ -5,7 +5,7 @@
 
 import type { Bus, Clock, Random } from '@muster/cluster';
 import type { GroupConfig, TurnContext } from '@muster/group';
-import type { LogStore } from '@muster/log';
+import type { LogRoom, LogStore } from '@muster/log';
 import type { Epoch, Incarnation, LogId, MonotonicMs, NodeId, Partition, Subjects } from '@muster/protocol';
 import { wallMs } from '@muster/protocol';
 import type { Logger } from 'pino';
@@ -26,6 +26,8 @@ export type NodeIdentity = {
 export type ServingPorts = {
   readonly bus: Bus;
   readonly store: LogStore;
+  /** Without it the room of the log streams is not watched (L7). */
+  readonly room?: LogRoom;
   readonly clock: Clock;
   readonly random: Random;
   /** Runs later, after pending input: `setImmediate` in a process. */
@@ -62,7 +64,7 @@ export function assembleServing(
   tickMs: number = nodeLimits.tickMs,
 ): Serving {
   const { node, incarnation, subjects, logId, partitionCount, epochFloor } = identity;
-  const { bus, store, clock, random, defer } = ports;
+  const { bus, store, room, clock, random, defer } = ports;
   const { mayServe, onLaterEpoch, onLost, onStalled, onStall, graceMs } = owner;
   const context = (): TurnContext => ({
     now: clock.now(),
@@ -115,6 +117,16 @@ export function assembleServing(
       log.debug(loaded, 'partition loaded');
     },
   });
+  const watchRoom = async () => {
+    for (const runtime of [...partitions.all()]) {
+      const share = await room?.fullness(runtime.partition).catch(() => undefined);
+      if (share === undefined) continue;
+      if (share >= nodeLimits.roomShortShare)
+        log.warn({ partition: runtime.partition, share }, 'the log stream runs full');
+      runtime.noteFullness(share);
+    }
+  };
+  const stopRoomWatch = room === undefined ? () => {} : every(clock, nodeLimits.roomIntervalMs, () => void watchRoom());
   const stopSweep = every(clock, nodeLimits.sweepIntervalMs, () => {
     for (const runtime of partitions.all()) runtime.orderAll({ kind: 'sweep' });
   });
@@ -122,6 +134,7 @@ export function assembleServing(
     partitions,
     stop: () => {
       stopSweep();
+      stopRoomWatch();
       engine.stop();
     },
   };

@@ -182,17 +182,17 @@ describe('when a checkpoint is due', () => {
   test('not before 8 MiB of live frames (K3)', () => {
     const meter = new CheckpointMeter(logLimitsDefaults, 0, 0);
     meter.earn(8 * 1024 * 1024 - 1);
-    expect(meter.due).toBe(false);
+    expect(meter.isDue(false)).toBe(false);
     meter.earn(1);
-    expect(meter.due).toBe(true);
+    expect(meter.isDue(false)).toBe(true);
   });
 
   test('after a load, by what lies there beside the last checkpoint', () => {
-    expect(new CheckpointMeter(logLimitsDefaults, 20e6, 5e6).due).toBe(true);
-    expect(new CheckpointMeter(logLimitsDefaults, 20e6, 12e6).due).toBe(false);
+    expect(new CheckpointMeter(logLimitsDefaults, 20e6, 5e6).isDue(false)).toBe(true);
+    expect(new CheckpointMeter(logLimitsDefaults, 20e6, 12e6).isDue(false)).toBe(false);
     // More than 8 MiB beside it, but less than it cost: another one would overdraw.
-    expect(new CheckpointMeter(logLimitsDefaults, 30e6, 16e6).due).toBe(false);
-    expect(new CheckpointMeter(logLimitsDefaults, 32e6, 16e6).due).toBe(true);
+    expect(new CheckpointMeter(logLimitsDefaults, 30e6, 16e6).isDue(false)).toBe(false);
+    expect(new CheckpointMeter(logLimitsDefaults, 32e6, 16e6).isDue(false)).toBe(true);
   });
 
   test('so that all checkpoints together cost at most about as much as the live frames', async () => {

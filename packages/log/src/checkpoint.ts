@@ -26,6 +26,9 @@ import { LogStoreUnavailable } from './store.js';
  */
 export type CheckpointSource = Iterable<{ readonly group: GroupId; readonly records: readonly LogRecord[] }>;
 
+/** Even where room is short, less than this is not worth a purge (K3). */
+const URGENT_BYTES_MIN = 64 * 1024;
+
 export class Checkpoint {
   readonly coversFrom: number;
   readonly #groups: Iterator<{ readonly group: GroupId; readonly records: readonly LogRecord[] }>;
@@ -128,7 +131,9 @@ export class CheckpointMeter {
     this.#lastBytes = bytes;
   }
 
-  get due(): boolean {
+  /** @param isUrgent the stream runs full: a checkpoint is due as soon as it frees a fair share of what it writes (L7) */
+  isDue(isUrgent: boolean): boolean {
+    if (isUrgent) return this.#creditBytes >= Math.max(URGENT_BYTES_MIN, this.#lastBytes / 4);
     return this.#creditBytes >= Math.max(this.#leastBytes, this.#lastBytes);
   }
 }

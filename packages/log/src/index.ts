@@ -20,4 +20,4 @@ export type { LogListener, LostReason } from './listener.js';
 export { PartitionLog } from './partition-log.js';
 export { type LogRecord, recordBytes, unpackRecord } from './record.js';
 export type { LogReplaySink } from './replay.js';
-export { type AppendOutcome, type LogStore, LogStoreUnavailable, type StoredFrame } from './store.js';
+export { type AppendOutcome, type LogRoom, type LogStore, LogStoreUnavailable, type StoredFrame } from './store.js';

@@ -127,7 +127,14 @@ export class PartitionLog {
   }
   /** Whether a checkpoint would be worth its bytes now (checkpoint.ts). */
   get checkpointDue(): boolean {
-    return !this.checkpointRunning && !this.#purging && this.#releasing === undefined && this.#meter.due;
+    return this.#mayCheckpoint && this.#meter.isDue(false);
+  }
+  /** Whether one is due where the stream runs full (L7). */
+  get urgentCheckpointDue(): boolean {
+    return this.#mayCheckpoint && this.#meter.isDue(true);
+  }
+  get #mayCheckpoint(): boolean {
+    return !this.checkpointRunning && !this.#purging && this.#releasing === undefined;
   }
   /** Whether a checkpoint has begun and its end marker is not durable yet. */
   get checkpointRunning(): boolean {

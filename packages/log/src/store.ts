@@ -59,3 +59,13 @@ export interface LogStore {
    */
   purgeBelow(partition: Partition, seq: number): Promise<void>;
 }
+
+/** What a store tells about its room (L7), apart from the log itself. */
+export interface LogRoom {
+  /**
+   * How full the stream of the partition is: the share of its `max_bytes` in use, 0 where it has no such limit. May be some
+   * seconds old.
+   * @throws LogStoreUnavailable
+   */
+  fullness(partition: Partition): Promise<number>;
+}

@@ -8,7 +8,7 @@
  * 2. `last` asks the stream leader, never a replica (fact 6). 3. One purge at a time per stream (K3).
  */
 
-import { type AppendOutcome, type LogStore, LogStoreUnavailable, type StoredFrame } from '@muster/log';
+import { type AppendOutcome, type LogRoom, type LogStore, LogStoreUnavailable, type StoredFrame } from '@muster/log';
 import type { Partition } from '@muster/protocol';
 import { headers, type NatsConnection } from 'nats';
 import { API_ERROR, type ApiAnswer, isMap, JetStreamApi, numberIn, readApiAnswer, textIn } from './jetstream-api.js';
@@ -27,16 +27,21 @@ const TIMEOUT_MS_DEFAULT = 2_000;
 const PURGE_TIMEOUT_MS = 10_000;
 /** Room that the header block of an append takes of a payload. */
 const HEADER_BYTES = 128;
+/** For so long the fullness of a stream is not asked for again. */
+const FULLNESS_KNOWN_MS = 5_000;
 /** JetStream could not store: no room under `max_bytes` or `max_msgs`, or none on the disk. */
 const STORE_FAILED = 10077;
 
-export class JetStreamLogStore implements LogStore {
+export class JetStreamLogStore implements LogStore, LogRoom {
   readonly #nc: NatsConnection;
   readonly #api: JetStreamApi;
   readonly #placement: LogPlacement;
   readonly #timeoutMs: number;
   /** The end of the purges of each stream that are under way or wait. */
   readonly #purges = new Map<string, Promise<unknown>>();
+
+  /** How full each stream was when it was last asked. */
+  readonly #fullness = new Map<string, { readonly at: number; readonly share: number }>();
 
   /** Expects the streams to be there: `ensureLogStreams` sees to that. */
   constructor(nc: NatsConnection, options: LogStoreOptions) {
@@ -82,6 +87,22 @@ export class JetStreamLogStore implements LogStore {
       onFrame,
       idleMs: this.#timeoutMs,
     });
+  }
+
+  async fullness(partition: Partition): Promise<number> {
+    const stream = logStreamOf(this.#placement, partition);
+    const known = this.#fullness.get(stream);
+    const now = performance.now();
+    if (known !== undefined && now - known.at < FULLNESS_KNOWN_MS) return known.share;
+    const { state, config } = okOrThrow(
+      await this.#api.call(`STREAM.INFO.${stream}`, undefined, this.#timeoutMs),
+      stream,
+    );
+    const used = isMap(state) ? (numberIn(state, 'bytes') ?? 0) : 0;
+    const most = isMap(config) ? (numberIn(config, 'max_bytes') ?? -1) : -1;
+    const share = most > 0 ? used / most : 0;
+    this.#fullness.set(stream, { at: now, share });
+    return share;
   }
 
   async purgeBelow(partition: Partition, seq: number): Promise<void> {

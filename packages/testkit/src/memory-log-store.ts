@@ -8,7 +8,14 @@
  * M3 What an answer says is what happened, or nothing is known; a client never hears a wrong outcome.
  */
 
-import { type AppendOutcome, type LogClock, type LogStore, LogStoreUnavailable, type StoredFrame } from '@muster/log';
+import {
+  type AppendOutcome,
+  type LogClock,
+  type LogRoom,
+  type LogStore,
+  LogStoreUnavailable,
+  type StoredFrame,
+} from '@muster/log';
 import type { Partition } from '@muster/protocol';
 
 export type AppendFault =
@@ -76,7 +83,7 @@ export type LandedAppend = {
   readonly bytes: Uint8Array;
 };
 
-export class MemoryLogStore implements LogStore {
+export class MemoryLogStore implements LogStore, LogRoom {
   readonly frameBytesMax: number;
   /** May be replaced at any time. */
   plan: LogFaultPlan;
@@ -119,6 +126,9 @@ export class MemoryLogStore implements LogStore {
   }
   purgeBelow(partition: Partition, seq: number): Promise<void> {
     return this.#self.purgeBelow(partition, seq);
+  }
+  fullness(): Promise<number> {
+    return Promise.resolve(this.#bytesMax === Number.POSITIVE_INFINITY ? 0 : this.#bytes / this.#bytesMax);
   }
 
   /** @returns the same log as another client sees it; the plan knows it by its name */
