@@ -2,6 +2,7 @@
  * NATS goes and comes back: sessions stand still meanwhile, nobody is expelled, groups go on in the same generation (O6, O12).
  */
 
+import { type GroupId, partitionOf } from '@muster/protocol';
 import { afterEach, describe, expect, it } from 'vitest';
 import { newestVersion } from '../contract/versions.js';
 import { until } from '../world/processes.js';
@@ -22,11 +23,10 @@ afterEach(async ({ task }) => {
   await cluster.close();
 });
 
-async function busyGroups(count: number): Promise<RealGroup[]> {
+/** Groups with heartbeats and commits under way. */
+async function busyGroups(count: number, next = () => cluster.newGroup()): Promise<RealGroup[]> {
   const times = { sessionTimeoutMs: SESSION_MS };
-  groups = await Promise.all(
-    Array.from({ length: count }, () => new RealGroup(cluster.client, cluster.newGroup(), times).form()),
-  );
+  groups = await Promise.all(Array.from({ length: count }, () => new RealGroup(cluster.client, next(), times).form()));
   for (const group of groups) group.keepAlive().keepCommitting();
   await untilCommitted(20);
   return groups;
@@ -45,6 +45,10 @@ async function expectUnharmed(generations: readonly number[]): Promise<void> {
   expect(cluster.running).toEqual(nodes);
   const marks = nodes.map((name) => cluster.node(name).log.of('a node is marked dead: its partitions are taken over'));
   expect(marks).toEqual(nodes.map(() => []));
+  await expectGroupsUnharmed(generations);
+}
+
+async function expectGroupsUnharmed(generations: readonly number[]): Promise<void> {
   const ended = groups.splice(0);
   await Promise.all(ended.map((group) => group.end()));
   expect(ended.map(({ troubles }) => troubles)).toEqual(ended.map(() => []));
@@ -87,28 +91,59 @@ describe('nobody is expelled', () => {
     await expectUnharmed(generations);
   });
 
-  it('when the server that leads most of the logs is killed', async () => {
+  it('when the server that leads their logs is killed', async () => {
     cluster = await RealCluster.start({ nats: { version: newestVersion, servers: 3 } });
     await cluster.startNodes(...nodes);
-    const generations = (await busyGroups(6)).map(({ generationId }) => generationId);
-    const leader = await leaderOfMostLogs();
-    await leader.kill();
+    const { server, newGroup } = await leaderOfLogs();
+    const generations = (await busyGroups(6, newGroup)).map(({ generationId }) => generationId);
+    await server.kill();
     await untilCommitted(20);
-    await leader.restart();
+    expect(nodes.flatMap((name) => cluster.node(name).log.of('partition suspended'))).not.toEqual([]);
+    await server.restart();
     await cluster.nats.waitUntilReady();
     await untilCommitted(20);
     await cluster.untilOwned();
     await expectUnharmed(generations);
   });
+
+  it('when their node is killed while its logs have no leader: what could not be recorded was not acknowledged', async () => {
+    cluster = await RealCluster.start({ nats: { version: newestVersion, servers: 3 } });
+    await cluster.startNodes(...nodes);
+    const { server, newGroup } = await leaderOfLogs();
+    const victim = cluster.ownerOf(newGroup());
+    const ofVictim = () => {
+      for (;;) {
+        const group = newGroup();
+        if (cluster.ownerOf(group) === victim) return group;
+      }
+    };
+    const generations = (await busyGroups(6, ofVictim)).map(({ generationId }) => generationId);
+    await server.kill();
+    const isSuspended = () => cluster.node(victim).log.of('partition suspended').length > 0;
+    await until('an append of the node has had no answer for too long', isSuspended);
+    await cluster.node(victim).kill();
+    await untilCommitted(20);
+    await cluster.untilOwned(nodes.filter((name) => name !== victim));
+    await expectGroupsUnharmed(generations);
+  });
 });
 
-/** @returns the server that leads most log streams */
-async function leaderOfMostLogs() {
+/** @returns the server that leads most of the log streams, and a maker of groups whose logs lie in those */
+async function leaderOfLogs() {
   const manager = await cluster.connection.jetstreamManager();
-  const streams = await manager.streams.list().next();
-  const leaders = streams.filter(({ config }) => !config.name.startsWith('KV_')).map((info) => info.cluster?.leader);
-  const led = (name: string) => leaders.filter((leader) => leader === name).length;
-  const [most] = cluster.nats.servers.toSorted((a, b) => led(b.name) - led(a.name));
-  if (most === undefined || led(most.name) === 0) throw new Error(`nobody leads: ${JSON.stringify(leaders)}`);
-  return most;
+  const streams = (await manager.streams.list().next()).filter(({ config }) => !config.name.startsWith('KV_'));
+  const ledBy = (name: string) => streams.filter((info) => info.cluster?.leader === name);
+  const [server] = cluster.nats.servers.toSorted((a, b) => ledBy(b.name).length - ledBy(a.name).length);
+  if (server === undefined || ledBy(server.name).length === 0) throw new Error('nobody leads');
+  // Subjects of the logs end with their partition.
+  const led = new Set(
+    ledBy(server.name).flatMap(({ config }) => config.subjects.map((of) => Number(of.split('.').at(-1)))),
+  );
+  const newGroup = (): GroupId => {
+    for (;;) {
+      const group = cluster.newGroup();
+      if (led.has(partitionOf(group, cluster.partitionCount))) return group;
+    }
+  };
+  return { server, newGroup };
 }
