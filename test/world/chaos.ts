@@ -37,6 +37,7 @@ export class ChaosRun {
   /** Runs so many faults, heals everything, and looks at what is left. */
   async run(faults: number): Promise<ChaosOutcome> {
     await this.world.startNodes('n1', 'n2', 'n3');
+    for (const name of this.world.names) this.#watchOver(name);
     for (let index = 0; index < GROUPS; index += 1) {
       const client = new SteadyClient(this.world, groupId(`group-${index}`));
       this.clients.push(client);
@@ -134,6 +135,17 @@ export class ChaosRun {
     }
     this.story.push(`${this.world.clock.now()} start ${name}`);
     await this.world.startNode(name);
+    this.#watchOver(name);
+  }
+
+  /** A node that has lost its lease ends; whoever watches over processes starts another, perhaps. */
+  #watchOver(name: string): void {
+    const node = this.world.node(name);
+    void node.over.then(() => {
+      if (!this.world.names.includes(name) || this.world.node(name) !== node) return;
+      this.story.push(`${this.world.clock.now()} ${name} is over`);
+      this.world.forget(name);
+    });
   }
 
   #healLater(name: string, heal: () => void): void {
@@ -169,8 +181,9 @@ export class ChaosRun {
   /** The liveness phase: everything is healed, one node at least lives; all must come back. */
   async #settle(): Promise<void> {
     for (const heal of [...this.#healings.values()]) heal();
+    await this.#pass(5_000);
     if (this.world.names.length < 2) await this.#start();
-    await this.#pass(15_000);
+    await this.#pass(12_000);
     for (const client of this.clients) client.stop();
     const isQuiet = () => {
       this.#look();

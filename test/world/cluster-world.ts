@@ -97,7 +97,8 @@ export class ClusterWorld {
         leases: this.leases.storeOf(name),
         clock,
         random,
-        defer: (run) => void clock.after(0, run),
+        // As in Node.js after a pause: turns come behind the input that waited, and before timers.
+        defer: (run) => queueMicrotask(run),
       },
       { ...groupConfigDefaults, initialRebalanceDelayMs: 0, ...this.#options.group },
       pino({ level: process.env['WORLD_LOG'] ?? 'silent' }),

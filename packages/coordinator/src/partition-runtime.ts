@@ -175,7 +175,7 @@ export class PartitionRuntime implements LogListener {
     if (this.#isClosed) return;
     this.log.kick();
     const isDue = this.#room === 'ample' ? this.log.checkpointDue : this.log.urgentCheckpointDue;
-    if (isDue && !this.#hasQuarantined) this.log.checkpoint(this.#durableGroups());
+    if (isDue && !this.#hasQuarantined) this.log.checkpoint(this.checkpointSource());
   }
 
   /**
@@ -215,7 +215,8 @@ export class PartitionRuntime implements LogListener {
     this.#onLog.full();
   }
 
-  *#durableGroups(): Generator<{ group: GroupId; records: readonly LogRecord[] }> {
+  /** What a checkpoint writes: every group that exists now, as it is when its turn comes (R3). */
+  *checkpointSource(): Generator<{ group: GroupId; records: readonly LogRecord[] }> {
     for (const [group, { slot }] of [...this.#actors]) {
       if (slot.group !== undefined) yield { group, records: checkpointRecords(slot.group).map(encodeRecord) };
     }
