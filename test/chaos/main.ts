@@ -1,0 +1,36 @@
+/**
+ * `npm run chaos -- --duration 120s --seed N --faults kill,pause,... [--json]`: faults on real processes, judged by a history.
+ *
+ * Exit code 0: everything as promised; 1: a check failed, or the run broke off; 2: an option is wrong.
+ */
+
+import { Command } from 'commander';
+import { type RunFlags, runFlags } from './options.js';
+import { printResult } from './report.js';
+import { runChaos } from './run.js';
+
+const USAGE = 2;
+
+const program = new Command('chaos').description('faults on real processes, judged by a history').exitOverride();
+for (const flag of runFlags) program.addOption(flag);
+program.action(async (flags: RunFlags) => {
+  const { duration, keep, faults, json, ...sizes } = flags;
+  // With --json standard output carries the result alone.
+  const say = (line: string) => (json ? process.stderr : process.stdout).write(`${line}\n`);
+  const result = await runChaos({ ...sizes, durationMs: duration, kinds: faults, folder: keep, say });
+  if (json) process.stdout.write(`${JSON.stringify(result)}\n`);
+  else printResult(result, (line) => say(line));
+  process.exitCode = result.ok ? 0 : 1;
+});
+
+process.once('SIGINT', () => process.exit(130));
+process.once('SIGTERM', () => process.exit(143));
+try {
+  await program.parseAsync();
+} catch (thrown) {
+  if (thrown instanceof Error && 'exitCode' in thrown) process.exitCode = thrown.exitCode === 0 ? 0 : USAGE;
+  else {
+    process.stderr.write(`${thrown instanceof Error ? thrown.message : String(thrown)}\n`);
+    process.exitCode = 1;
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * A worker of a chaos run: an ordinary consumer that commits at its API and writes down what it was given, handled and had
+ * acknowledged, before anything can kill it.
+ */
+
+import { subscribe } from 'node:diagnostics_channel';
+import { type Consumer, connect, type MemberEvent } from '@muster/worker';
+import { HistoryWriter, nowMs } from './history.js';
+import { readWorkerSettings, tell } from './messages.js';
+
+const COMMIT_EVERY_MS = 250;
+
+const { servers, cluster, historyFolder, group, topic, name, sessionTimeoutMs } = readWorkerSettings(process.argv[2]);
+const history = new HistoryWriter(historyFolder, name);
+const owned = new Set<number>();
+let isCommitting = false;
+
+follow('muster:assigned', (partition) => owned.add(partition));
+follow('muster:revoked', (partition) => owned.delete(partition));
+follow('muster:lost', (partition) => owned.delete(partition));
+
+try {
+  history.writeNow({ kind: 'worker', at: nowMs(), worker: name, event: 'started' });
+  const muster = await connect({ cluster, servers: [...servers], name, waitOnFirstConnect: true });
+  const consumer = await muster.consumer<{ readonly id: number }>({
+    group,
+    topics: [topic],
+    sessionTimeoutMs,
+    heartbeatIntervalMs: Math.min(1_000, sessionTimeoutMs / 3),
+    commit: { kind: 'manual' },
+  });
+  const committing = setInterval(() => void commit(consumer), COMMIT_EVERY_MS);
+  let isEnding = false;
+  const end = (): void => {
+    if (isEnding) return;
+    isEnding = true;
+    clearInterval(committing);
+    history.writeNow({ kind: 'worker', at: nowMs(), worker: name, event: 'stopping' });
+    void consumer.close({ timeoutMs: 8_000 });
+  };
+  process.once('SIGTERM', end);
+  process.on('SIGINT', () => {});
+  process.once('disconnect', end);
+  for await (const message of consumer) {
+    const { partition, offset, generation, memberId: member, value } = message;
+    // Before the ack: what a kill takes with it must not look handled by nobody.
+    const what = { group, member, generation, partition, offset, id: value.id };
+    history.writeNow({ kind: 'handled', at: nowMs(), ...what });
+    message.ack();
+  }
+  await muster.close();
+  history.writeNow({ kind: 'worker', at: nowMs(), worker: name, event: 'stopped' });
+} catch (error) {
+  const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  history.writeNow({ kind: 'worker', at: nowMs(), worker: name, event: 'failed', detail });
+  process.exitCode = 1;
+}
+history.close();
+if (process.connected) process.disconnect();
+
+function follow(channel: string, change: (partition: number) => void): void {
+  subscribe(channel, (message) => {
+    const { generation, memberId: member, partitions = [] } = message as MemberEvent;
+    for (const { partition } of partitions) change(partition);
+    const held = [...owned].sort((a, b) => a - b);
+    history.writeNow({ kind: 'assignment', at: nowMs(), group, member, generation, partitions: held });
+    tell({ kind: 'owns', group, partitions: owned.size });
+  });
+}
+
+async function commit(consumer: Consumer<{ readonly id: number }>): Promise<void> {
+  if (isCommitting) return;
+  isCommitting = true;
+  const at = nowMs();
+  let error = '';
+  try {
+    await consumer.commit();
+  } catch (thrown) {
+    error = thrown instanceof Error ? thrown.message : String(thrown);
+  }
+  const places = consumer.health().partitions.filter(({ committed }) => committed >= 0);
+  const offsets = places.map(({ partition, committed }): readonly [number, number] => [partition, committed]);
+  history.writeNow({ kind: 'api-commit', at, done: nowMs(), group, worker: name, offsets, error });
+  isCommitting = false;
+}
