@@ -1,17 +1,12 @@
 #!/usr/bin/env node
 /**
- * `muster`: the command line. Each command has a file of its own; this one only puts them together.
+ * `muster`: the command line. Commands have files of their own; this one gives them the process.
  */
 
-import { Command } from 'commander';
-import { demoCommand } from './demo/command.js';
-import { nodeCommand } from './node-command.js';
+import { processIo } from './io.js';
+import { runCli } from './program.js';
 
-const program = new Command('muster')
-  .description('Kafka-style consumer groups for NATS')
-  .version('0.1.0')
-  .showHelpAfterError()
-  .addCommand(nodeCommand())
-  .addCommand(demoCommand());
+// A pipe whose reader has gone (`muster groups list | head -1`) is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
 
-await program.parseAsync();
+process.exitCode = await runCli(process.argv.slice(2), processIo());

@@ -8,37 +8,29 @@ import { readFile } from 'node:fs/promises';
 import { ConfigError, configOptions, readConfig, startNode } from '@muster/coordinator';
 import { Command } from 'commander';
 import { pino } from 'pino';
+import { examples } from './commands.js';
 import { exitCodes } from './exit-codes.js';
+import type { Cli } from './io.js';
 
 /** @returns the command, with one flag for each option of a node */
-export function nodeCommand(): Command {
+export function nodeCommand(cli: Cli): Command {
   const command = new Command('node')
     .description('run a coordinator node')
     .option('--config <file>', 'JSON file with options; flags and environment go before it');
   for (const { flag, env, what } of configOptions) command.option(`${flag} <value>`, `${what} [env: ${env}]`);
-  return command
-    .addHelpText(
-      'after',
-      `
-Examples:
-  $ muster node --servers nats://127.0.0.1:4222
-  $ muster node --cluster orders --id a --servers nats://n1:4222,nats://n2:4222 --creds-file node.creds
-  $ MUSTER_LOG_LEVEL=debug muster node --config node.json`,
-    )
-    .action(async (flags: Record<string, unknown>) => {
-      process.exitCode = await runNode(flags);
-    });
+  examples(
+    command,
+    'muster node --servers nats://127.0.0.1:4222',
+    'muster node --cluster orders --id a --servers nats://n1:4222,nats://n2:4222 --creds-file node.creds',
+    'MUSTER_LOG_LEVEL=debug muster node --config node.json',
+  );
+  return command.action(async (flags: Record<string, unknown>) => {
+    cli.exitCode = await runNode(flags, cli);
+  });
 }
 
-async function runNode(flags: Readonly<Record<string, unknown>>): Promise<number> {
-  let config: ReturnType<typeof readConfig>;
-  try {
-    config = readConfig({ flags, env: process.env, file: await readFileOf(flags['config']) });
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    console.error(error.message);
-    return exitCodes.usage;
-  }
+async function runNode(flags: Readonly<Record<string, unknown>>, { io }: Cli): Promise<number> {
+  const config = readConfig({ flags, env: io.env, file: await readConfigFile(flags['config']) });
   const log = pino({ level: config.logLevel, name: 'muster' });
   try {
     const node = await startNode(config, log);
@@ -60,7 +52,8 @@ async function runNode(flags: Readonly<Record<string, unknown>>): Promise<number
   }
 }
 
-async function readFileOf(path: unknown): Promise<unknown> {
+/** @returns what is in the file; throws ConfigError where it cannot be read as JSON */
+export async function readConfigFile(path: unknown): Promise<unknown> {
   if (typeof path !== 'string') return undefined;
   try {
     return JSON.parse(await readFile(path, 'utf8'));

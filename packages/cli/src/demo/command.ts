@@ -3,7 +3,9 @@
  */
 
 import { Command } from 'commander';
+import { examples } from '../commands.js';
 import { exitCodes } from '../exit-codes.js';
+import type { Cli } from '../io.js';
 import { makeDisplay } from './display.js';
 import type { DemoOptions } from './options.js';
 import { demoFlags } from './options.js';
@@ -12,13 +14,14 @@ import { Demo } from './run.js';
 /** A second Ctrl-C within this time belongs to the first: terminals and npm each pass it on. */
 const secondSignalAfterMs = 2_000;
 
-export function demoCommand(): Command {
+export function demoCommand(cli: Cli): Command {
   const command = new Command('demo').description(
     'run a NATS cluster, coordinators, a producer and workers; kill a coordinator; add and remove a worker; keep a ledger',
   );
   for (const flag of demoFlags) command.addOption(flag);
+  examples(command, 'muster demo', 'muster demo --duration 2m --workers 8 --json');
   return command.action(async (options: DemoOptions) => {
-    process.exitCode = await runDemo(options);
+    cli.exitCode = await runDemo(options);
   });
 }
 

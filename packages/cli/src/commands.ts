@@ -1,0 +1,29 @@
+/**
+ * How every command is made: the options that all have, examples in the help, one way to run.
+ */
+
+import type { Command } from 'commander';
+import { addConnectionOptions, type ConnectionFlags } from './connection.js';
+import { type OutputOptions, outputOption } from './output.js';
+
+/** What commands have that ask a cluster and show a result. */
+export type AskingFlags = ConnectionFlags & OutputOptions;
+
+/** Adds `-o` and the connection options: the last thing to do, so that the command's own come first in its help. */
+export function asking(command: Command): Command {
+  return addConnectionOptions(command.addOption(outputOption()));
+}
+
+/** Each example is a command line without the leading `$`. */
+const examplesOf = new WeakMap<Command, readonly string[]>();
+
+/** Adds examples to the help of the command. */
+export function examples(command: Command, ...lines: readonly string[]): Command {
+  examplesOf.set(command, lines);
+  return command.addHelpText('after', `\nExamples:\n${lines.map((line) => `  $ ${line}`).join('\n')}`);
+}
+
+/** @returns the examples of a command, for the documentation */
+export function examplesFor(command: Command): readonly string[] {
+  return examplesOf.get(command) ?? [];
+}

@@ -1,0 +1,169 @@
+/**
+ * `muster completion`: scripts for shells, made from the tree of commands. They complete commands and options; names of groups
+ * and topics would need a connection at every tab.
+ */
+
+import { Argument, type Command } from 'commander';
+import { examples } from './commands.js';
+import { exitCodes } from './exit-codes.js';
+import type { Cli } from './io.js';
+
+const shells = ['bash', 'zsh', 'fish'] as const;
+type Shell = (typeof shells)[number];
+
+export function addCompletion(program: Command, cli: Cli): void {
+  const completion = program
+    .command('completion')
+    .description('print a completion script for a shell')
+    .addArgument(new Argument('<shell>').choices([...shells]));
+  examples(
+    completion,
+    'source <(muster completion bash)',
+    'muster completion zsh > "$' + '{fpath[1]}/_muster"',
+    'muster completion fish > ~/.config/fish/completions/muster.fish',
+  );
+  completion.action((shell: Shell) => {
+    cli.io.out(completionScript(shell, program));
+    cli.exitCode = exitCodes.ok;
+  });
+}
+
+/** What can follow a path of commands, such as `groups describe`. */
+interface Place {
+  readonly path: string;
+  readonly commands: readonly { readonly name: string; readonly what: string }[];
+  readonly options: readonly { readonly flag: string; readonly what: string; readonly choices: readonly string[] }[];
+}
+
+function placesOf(command: Command, path: readonly string[] = []): Place[] {
+  const help = command.createHelp();
+  const commands = command.commands.map((child) => ({ name: child.name(), what: child.description() }));
+  const options = help
+    .visibleOptions(command)
+    .flatMap(({ long, short, description, argChoices }) =>
+      [long, short].flatMap((flag) =>
+        flag === undefined || flag === null ? [] : [{ flag, what: description, choices: argChoices ?? [] }],
+      ),
+    );
+  return [
+    { path: path.join(' '), commands, options },
+    ...command.commands.flatMap((child) => placesOf(child, [...path, child.name()])),
+  ];
+}
+
+/** @returns the script */
+export function completionScript(shell: Shell, program: Command): string {
+  const places = placesOf(program);
+  return { bash: bashScript, zsh: zshScript, fish: fishScript }[shell](places);
+}
+
+function bashScript(places: readonly Place[]): string {
+  const cases = places.map(({ path, commands, options }) => {
+    const words = [...commands.map(({ name }) => name), ...options.map(({ flag }) => flag)];
+    return `    ${JSON.stringify(path)}) words=${JSON.stringify(words.join(' '))} ;;`;
+  });
+  const choices = uniqueChoices(places).map(
+    ([flag, values]) =>
+      `    ${flag}) COMPREPLY=($(compgen -W ${JSON.stringify(values.join(' '))} -- "$current")); return ;;`,
+  );
+  return `# bash completion of muster: source <(muster completion bash)
+_muster() {
+  local current="$2" previous="$3" path="" word words="" at
+  case "$previous" in
+${choices.join('\n')}
+  esac
+  for ((at = 1; at < COMP_CWORD; at++)); do
+    word="\${COMP_WORDS[at]}"
+    case " ${commandPaths(places)} " in
+      *" \${path:+\${path// //}/}$word "*) path="\${path:+$path }$word" ;;
+    esac
+  done
+  case "$path" in
+${cases.join('\n')}
+  esac
+  COMPREPLY=($(compgen -W "$words" -- "$current"))
+  [ \${#COMPREPLY[@]} -gt 0 ] || COMPREPLY=($(compgen -f -- "$current"))
+}
+complete -F _muster muster
+`;
+}
+
+/** Every path of commands with slashes, so that it is one word. */
+function commandPaths(places: readonly Place[]): string {
+  return places
+    .filter(({ path }) => path !== '')
+    .map(({ path }) => path.replaceAll(' ', '/'))
+    .join(' ');
+}
+
+function uniqueChoices(places: readonly Place[]): [string, readonly string[]][] {
+  const choices = new Map<string, readonly string[]>();
+  for (const { options } of places)
+    for (const { flag, choices: values } of options) if (values.length > 0) choices.set(flag, values);
+  return [...choices];
+}
+
+function zshScript(places: readonly Place[]): string {
+  const cases = places.map(({ path, commands, options }) => {
+    const described = [
+      ...commands.map(({ name, what }) => [name, what]),
+      ...options.map(({ flag, what }) => [flag, what]),
+    ];
+    const words = described.map(([word = '', what = '']) => zshQuoted(`${word.replaceAll(':', '\\:')}:${what}`));
+    return `    ${JSON.stringify(path)}) words_of=(${words.join(' ')}) ;;`;
+  });
+  return `#compdef muster
+_muster() {
+  local -a words_of
+  local path_of="" word
+  for word in "\${words[@]:1:$((CURRENT - 2))}"; do
+    case " ${commandPaths(places)} " in
+      *" \${path_of:+\${path_of// //}/}$word "*) path_of="\${path_of:+$path_of }$word" ;;
+    esac
+  done
+  case "$path_of" in
+${cases.join('\n')}
+  esac
+  _describe 'muster' words_of || _files
+}
+compdef _muster muster
+`;
+}
+
+function zshQuoted(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+function fishScript(places: readonly Place[]): string {
+  const lines: string[] = [
+    '# fish completion of muster: muster completion fish > ~/.config/fish/completions/muster.fish',
+    'complete -c muster -f',
+  ];
+  for (const { path, commands, options } of places) {
+    const condition =
+      path === ''
+        ? '__fish_use_subcommand'
+        : fishCondition(
+            path,
+            commands.map(({ name }) => name),
+          );
+    for (const { name, what } of commands)
+      lines.push(`complete -c muster -n ${fishQuoted(condition)} -a ${name} -d ${fishQuoted(what)}`);
+    for (const { flag, what, choices } of options) {
+      const kind = flag.startsWith('--') ? `-l ${flag.slice(2)}` : `-s ${flag.slice(1)}`;
+      const values = choices.length > 0 ? ` -x -a ${fishQuoted(choices.join(' '))}` : '';
+      lines.push(`complete -c muster -n ${fishQuoted(condition)} ${kind}${values} -d ${fishQuoted(what)}`);
+    }
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+function fishCondition(path: string, children: readonly string[]): string {
+  const seen = path.split(' ').map((name) => `__fish_seen_subcommand_from ${name}`);
+  if (children.length > 0) seen.push(`not __fish_seen_subcommand_from ${children.join(' ')}`);
+  return seen.join('; and ');
+}
+
+function fishQuoted(text: string): string {
+  return `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
+}

@@ -1,0 +1,110 @@
+/**
+ * `muster config`: what a node would run with, and whether it could, without starting it.
+ *
+ * S1 secrets are never printed.
+ */
+
+import { configOptions, type NodeConfig, readConfig } from '@muster/coordinator';
+import type { Command } from 'commander';
+import { examples } from './commands.js';
+import { exitCodes } from './exit-codes.js';
+import type { Cli } from './io.js';
+import { readConfigFile } from './node-command.js';
+import { type Cell, type OutputOptions, outputOption, type Row, show } from './output.js';
+
+type ConfigFlags = OutputOptions & Readonly<Record<string, unknown>>;
+
+const secrets: ReadonlySet<string> = new Set(['password', 'token']);
+
+export function addConfig(program: Command, cli: Cli): void {
+  const config = program.command('config').description('check and print the configuration of a coordinator node');
+  examples(config, 'muster config check --config node.json', 'muster config print');
+  const check = withNodeFlags(
+    config.command('check').description('say whether a node could start with this configuration'),
+  );
+  examples(
+    check,
+    'muster config check --config node.json',
+    'MUSTER_GROUP_MAX_SIZE=50 muster config check && echo fine',
+  );
+  check.addOption(outputOption()).action(async (flags: ConfigFlags) => {
+    const read = await effective(flags, cli);
+    const count = configOptions.filter(({ key }) => read.sourceOf(key) !== 'default').length;
+    const row = { result: 'usable', cluster: read.config.cluster, settings: count };
+    show(cli.io, flags.output, {
+      columns: [
+        { key: 'result', title: 'RESULT' },
+        { key: 'cluster', title: 'CLUSTER' },
+        { key: 'settings', title: 'SETTINGS' },
+      ],
+      rows: [row],
+      name: 'result',
+      empty: '',
+    });
+    cli.exitCode = exitCodes.ok;
+  });
+  const print = withNodeFlags(
+    config.command('print').description('print every option with its value and where it comes from'),
+  );
+  examples(print, 'muster config print', 'muster config print --config node.json -o csv');
+  print.addOption(outputOption()).action(async (flags: ConfigFlags) => {
+    const { config: settings, sourceOf } = await effective(flags, cli);
+    const rows = configOptions.map(({ key, flag, env, what }): Row => {
+      return { option: key, value: shownValue(key, settings), source: sourceOf(key), flag, env, meaning: what };
+    });
+    show(cli.io, flags.output, {
+      columns: [
+        { key: 'option', title: 'OPTION' },
+        { key: 'value', title: 'VALUE' },
+        { key: 'source', title: 'SOURCE' },
+        { key: 'meaning', title: 'MEANING' },
+      ],
+      rows,
+      name: 'option',
+      empty: '',
+      document: Object.fromEntries(rows.map(({ option, value }) => [String(option), value])),
+    });
+    cli.exitCode = exitCodes.ok;
+  });
+}
+
+function withNodeFlags(command: Command): Command {
+  command.option('--config <file>', 'JSON file with options; flags and environment go before it');
+  for (const { flag, env, what } of configOptions) command.option(`${flag} <value>`, `${what} [env: ${env}]`);
+  return command;
+}
+
+type Source = 'flag' | 'environment' | 'file' | 'default';
+
+/** @throws ConfigError naming every problem */
+async function effective(
+  flags: ConfigFlags,
+  { io }: Cli,
+): Promise<{ config: NodeConfig; sourceOf: (key: string) => Source }> {
+  const file = await readConfigFile(flags['config']);
+  const config = readConfig({ flags, env: io.env, file });
+  const inFile = new Set(typeof file === 'object' && file !== null ? Object.keys(file) : []);
+  const envOf = new Map(configOptions.map(({ key, env }) => [key, env]));
+  return {
+    config,
+    sourceOf: (key) => {
+      if (flags[key] !== undefined) return 'flag';
+      if (io.env[envOf.get(key) ?? ''] !== undefined) return 'environment';
+      return inFile.has(key) ? 'file' : 'default';
+    },
+  };
+}
+
+function shownValue(key: string, settings: NodeConfig): Cell {
+  const value = new Map<string, unknown>(Object.entries(settings)).get(key);
+  if (value === undefined) return null;
+  // S1
+  if (secrets.has(key)) return '(set)';
+  if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') return value;
+  return Array.isArray(value) ? value.map((entry) => withoutPassword(String(entry))) : JSON.stringify(value);
+}
+
+/** S1 A server may be written with user and password in its URL. */
+function withoutPassword(server: string): string {
+  return server.replace(/\/\/[^@/]*@/, '//(set)@');
+}

@@ -1,0 +1,162 @@
+/**
+ * `muster consume`: shows messages, as a member of a group or just looking.
+ *
+ * V1 without `--group` nothing is joined and nothing committed. V2 with it, a message is committed only after it was written.
+ */
+
+import { bytesCodec } from '@muster/worker';
+import { type Command, InvalidArgumentError } from 'commander';
+import { type AskingFlags, asking, examples } from './commands.js';
+import { exitCodes } from './exit-codes.js';
+import { CliError } from './failure.js';
+import type { Cli } from './io.js';
+import { lookAt } from './look.js';
+import { MessageWriter, type ShownMessage } from './message-writer.js';
+import { type Session, withSession } from './session.js';
+import { collectTopics, duration, durationOption, integer, moment, type TopicChoice } from './values.js';
+
+/** Where to begin. */
+export type From =
+  | { readonly kind: 'earliest' }
+  | { readonly kind: 'latest' }
+  | { readonly kind: 'offset'; readonly offset: number }
+  | { readonly kind: 'time'; readonly atMs: number };
+
+type ConsumeFlags = AskingFlags & {
+  readonly group?: string;
+  readonly from: From;
+  readonly maxMessages?: number;
+  readonly idle?: number;
+  readonly raw?: boolean;
+};
+
+const CLOSE_TIMEOUT_MS = 10_000;
+
+export function addConsume(program: Command, cli: Cli): void {
+  const consume = program
+    .command('consume')
+    .argument('<topics...>', 'names of topics; without a group also partitions, such as orders:0,1')
+    .description('show messages until Ctrl-C, as a member of a group or just looking')
+    .option('--group <name>', 'join this group and commit what was shown')
+    .option('--from <where>', 'earliest, latest, an offset, a moment, or how long ago, such as 10m', from, {
+      kind: 'earliest',
+    })
+    .option('--max-messages <count>', 'end after this many', integer(1))
+    .addOption(durationOption('--idle <time>', 'end when nothing came for this long', { minMs: 10, maxMs: 86_400_000 }))
+    .option('--raw', 'only the values, byte for byte, a line each');
+  examples(
+    consume,
+    'muster consume orders',
+    'muster consume orders:3 --from 10m --idle 2s -o json | jq .value',
+    'muster consume orders --group billing --max-messages 100',
+  );
+  asking(consume).action((topics: string[], flags: ConsumeFlags) =>
+    withSession(cli, flags, async (session) => {
+      const choices = topics.reduce<readonly TopicChoice[]>((before, text) => collectTopics(text, before), []);
+      if (flags.group === undefined) await justLook(session, choices, flags);
+      else await consumeInGroup(session, flags.group, choices, flags);
+      return exitCodes.ok;
+    }),
+  );
+}
+
+/** Parses `--from`. */
+export function from(text: string): From {
+  if (text === 'earliest' || text === 'latest') return { kind: text };
+  if (/^\d+$/.test(text)) return { kind: 'offset', offset: Number(text) };
+  try {
+    return { kind: 'time', atMs: /^\d{4}-/.test(text) ? moment(text) : Date.now() - duration(text) };
+  } catch {
+    throw new InvalidArgumentError(
+      'write earliest, latest, an offset like 17, 2026-11-20T10:00:00Z, or 10m for ten minutes ago.',
+    );
+  }
+}
+
+async function justLook(session: Session, choices: readonly TopicChoice[], flags: ConsumeFlags): Promise<void> {
+  const ending = new Ending(session.io.interrupted(), flags);
+  const writer = new MessageWriter(session.io, flags.output, flags.raw === true);
+  await lookAt(session, choices, flags.from, ending.signal, (message) => {
+    if (ending.signal.aborted) return;
+    writer.write(message);
+    ending.count();
+  });
+  ending.close();
+}
+
+async function consumeInGroup(
+  session: Session,
+  group: string,
+  choices: readonly TopicChoice[],
+  flags: ConsumeFlags,
+): Promise<void> {
+  const { io, muster } = session;
+  if (choices.some(({ partitions }) => partitions !== undefined)) {
+    throw new CliError(
+      exitCodes.usage,
+      'in a group the coordinator chooses the partitions',
+      'leave out --group, or the partitions',
+    );
+  }
+  if (flags.from.kind === 'offset' || flags.from.kind === 'time') {
+    throw new CliError(
+      exitCodes.usage,
+      'a group begins at its committed offsets, else at earliest or latest',
+      `"muster groups reset-offsets ${group} --help" shows how to move them`,
+    );
+  }
+  const ending = new Ending(io.interrupted(), flags);
+  const writer = new MessageWriter(io, flags.output, flags.raw === true);
+  const consumer = await muster.consumer({
+    group,
+    topics: choices.map(({ topic }) => topic),
+    codec: bytesCodec,
+    start: flags.from.kind,
+  });
+  const stop = () => void consumer.close({ timeoutMs: CLOSE_TIMEOUT_MS });
+  ending.signal.addEventListener('abort', stop, { once: true });
+  if (ending.signal.aborted) stop();
+  for await (const message of consumer) {
+    // Delivered before the close was heard of, and not to be shown any more: without a mark it comes again.
+    if (ending.signal.aborted) continue;
+    const { topic, partition, offset, timestampMs, key, headers, value } = message;
+    const shown: ShownMessage = { topic, partition, offset, timestampMs, key, headers, value };
+    writer.write(shown);
+    message.ack();
+    ending.count();
+  }
+  await consumer.close({ timeoutMs: CLOSE_TIMEOUT_MS });
+  ending.close();
+}
+
+/** Ends at Ctrl-C, after enough messages, or when nothing comes any more; whichever is first. */
+class Ending {
+  readonly #controller = new AbortController();
+  readonly #idleMs: number | undefined;
+  #leftMessages: number;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(interrupted: AbortSignal, flags: Pick<ConsumeFlags, 'maxMessages' | 'idle'>) {
+    this.#idleMs = flags.idle;
+    this.#leftMessages = flags.maxMessages ?? Number.POSITIVE_INFINITY;
+    if (interrupted.aborted) this.#controller.abort();
+    interrupted.addEventListener('abort', () => this.#controller.abort(), { once: true });
+    this.#restartIdle();
+  }
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+  count(): void {
+    this.#leftMessages -= 1;
+    if (this.#leftMessages <= 0) this.#controller.abort();
+    this.#restartIdle();
+  }
+  close(): void {
+    clearTimeout(this.#timer);
+  }
+  #restartIdle(): void {
+    if (this.#idleMs === undefined) return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#controller.abort(), this.#idleMs);
+  }
+}

@@ -1,0 +1,178 @@
+/**
+ * `muster groups delete`, `delete-offsets` and `remove-member`: what takes something away from groups. Each asks on a terminal
+ * and needs `--force` without one.
+ */
+
+import type { TopicPartition } from '@muster/protocol';
+import type { Command } from 'commander';
+import { requireConsent } from '../asking.js';
+import { type AskingFlags, asking, examples } from '../commands.js';
+import { exitCodes } from '../exit-codes.js';
+import { CliError } from '../failure.js';
+import type { Cli } from '../io.js';
+import { showItems } from '../items.js';
+import { type Session, withSession } from '../session.js';
+import { registered } from '../stream-facts.js';
+import { collect, collectTopics, type TopicChoice } from '../values.js';
+import { byPlace } from './describe.js';
+import { chosenGroups, existingGroup, takesGroups } from './selection.js';
+
+type Forced = AskingFlags & { readonly force?: boolean };
+
+const forceText = 'do not ask';
+
+export function addDelete(groups: Command, cli: Cli): void {
+  addDeleteGroups(groups, cli);
+  addDeleteOffsets(groups, cli);
+  addRemoveMember(groups, cli);
+}
+
+function addDeleteGroups(groups: Command, cli: Cli): void {
+  const remove = takesGroups(
+    groups.command('delete').description('delete groups without members, with all their offsets'),
+  ).option('--force', forceText);
+  examples(remove, 'muster groups delete billing', 'muster groups delete billing shipping --force');
+  asking(remove).action((names: string[], flags: Forced & { readonly allGroups?: boolean }) =>
+    withSession(cli, flags, async ({ admin, io }) => {
+      const chosen = await chosenGroups(admin, names, flags.allGroups === true);
+      if (chosen.length > 0)
+        await requireConsent(io, `Delete ${named(chosen)} with all offsets?`, flags.force === true);
+      const results = await admin.deleteGroups(chosen);
+      const shape = { columns: [{ key: 'group', title: 'GROUP' }], name: 'group', done: 'deleted', empty: 'no groups' };
+      return showItems(
+        io,
+        flags.output,
+        shape,
+        results.map(({ item, error }) => ({ row: { group: item }, error })),
+      );
+    }),
+  );
+}
+
+function addDeleteOffsets(groups: Command, cli: Cli): void {
+  const remove = groups
+    .command('delete-offsets')
+    .argument('<group>', 'name of the group')
+    .description('delete committed offsets of topics that nobody in the group is subscribed to')
+    .requiredOption('--topic <topic[:partitions]>', 'topic, or some of its partitions; may be repeated', collectTopics)
+    .option('--force', forceText);
+  examples(
+    remove,
+    'muster groups delete-offsets billing --topic orders',
+    'muster groups delete-offsets billing --topic orders:0,1 --topic refunds:0-3 --force',
+  );
+  asking(remove).action((group: string, flags: Forced & { readonly topic: readonly TopicChoice[] }) =>
+    withSession(cli, flags, async (session) => {
+      const { admin, io } = session;
+      await existingGroup(admin, group);
+      const partitions = await offsetsOf(session, group, flags.topic);
+      const question = `Delete the offsets of ${partitions.length} partitions in group ${group}?`;
+      await requireConsent(io, question, flags.force === true);
+      const results = await admin.deleteOffsets(group, partitions);
+      const columns = [
+        { key: 'group', title: 'GROUP' },
+        { key: 'topic', title: 'TOPIC' },
+        { key: 'partition', title: 'PARTITION' },
+      ];
+      const items = results.map(({ item: { topic, partition }, error }) => ({
+        row: { group, topic, partition },
+        error,
+      }));
+      const shape = { columns, name: 'topic', done: 'deleted', empty: 'no offsets' };
+      return showItems(io, flags.output, shape, items);
+    }),
+  );
+}
+
+/** @returns the partitions meant: those named, and of whole topics all with a committed offset */
+async function offsetsOf(session: Session, group: string, choices: readonly TopicChoice[]): Promise<TopicPartition[]> {
+  const committed = await session.admin.fetchOffsets(group);
+  const topics = await registered(
+    session,
+    choices.map(({ topic }) => topic),
+  );
+  return choices
+    .flatMap(({ topic, partitions }) => {
+      if (partitions !== undefined) return partitions.map((partition) => ({ topic, partition }));
+      const known = committed.filter((offset) => offset.topic === topic).map(({ partition }) => ({ topic, partition }));
+      if (known.length > 0) return known;
+      const what = topics.has(topic) ? 'has no committed offset in this group' : 'is not known to this group';
+      throw new CliError(
+        exitCodes.notFound,
+        `the topic ${JSON.stringify(topic)} ${what}`,
+        `"muster groups describe ${group}" shows the offsets that there are`,
+      );
+    })
+    .sort(byPlace);
+}
+
+type RemoveFlags = Forced & {
+  readonly member?: readonly string[];
+  readonly instanceId?: readonly string[];
+  readonly all?: boolean;
+  readonly reason?: string;
+};
+
+function addRemoveMember(groups: Command, cli: Cli): void {
+  const remove = groups
+    .command('remove-member')
+    .argument('<group>', 'name of the group')
+    .description('remove members from a group as if they had left; a worker that lives joins again by itself')
+    .option('--member <id>', 'member id (CONSUMER-ID); may be repeated', collect)
+    .option('--instance-id <id>', 'instance id of a static member; may be repeated', collect)
+    .option('--all', 'every member')
+    .option('--reason <text>', 'kept in the history of the group')
+    .option('--force', forceText);
+  examples(
+    remove,
+    'muster groups remove-member billing --instance-id billing-3',
+    'muster groups remove-member billing --all --force --reason "stuck deploy"',
+  );
+  asking(remove).action((group: string, flags: RemoveFlags) =>
+    withSession(cli, flags, async ({ admin, io }) => {
+      const { members } = await existingGroup(admin, group);
+      const wanted = wantedMembers(flags, members);
+      if (wanted.length > 0) {
+        await requireConsent(
+          io,
+          `Remove ${wanted.length} of ${members.length} members of ${group}?`,
+          flags.force === true,
+        );
+      }
+      const results = wanted.length === 0 ? [] : await admin.removeMembers(group, wanted, flags.reason);
+      const columns = [
+        { key: 'group', title: 'GROUP' },
+        { key: 'consumerId', title: 'CONSUMER-ID' },
+        { key: 'groupInstanceId', title: 'GROUP-INSTANCE-ID' },
+      ];
+      const items = results.map(({ item: { memberId, instanceId }, error }) => {
+        return { row: { group, consumerId: memberId ?? null, groupInstanceId: instanceId ?? null }, error };
+      });
+      const shape = { columns, name: 'consumerId', done: 'removed', empty: 'no active members' };
+      return showItems(io, flags.output, shape, items);
+    }),
+  );
+}
+
+type WantedMember = { readonly memberId?: string; readonly instanceId?: string };
+
+function wantedMembers(
+  flags: RemoveFlags,
+  members: readonly { memberId: string; groupInstanceId: string | null }[],
+): WantedMember[] {
+  const { member = [], instanceId = [], all = false } = flags;
+  if (all && member.length + instanceId.length > 0)
+    throw new CliError(exitCodes.usage, 'give --all, or name members, not both');
+  if (!all && member.length + instanceId.length === 0) {
+    throw new CliError(exitCodes.usage, 'no member is named', 'give --member, --instance-id or --all');
+  }
+  if (!all) return [...member.map((memberId) => ({ memberId })), ...instanceId.map((id) => ({ instanceId: id }))];
+  // kafka: static members go by their instance id, which also fits an incarnation that came since.
+  return members.map(({ memberId, groupInstanceId }) =>
+    groupInstanceId === null ? { memberId } : { instanceId: groupInstanceId },
+  );
+}
+
+function named(groups: readonly string[]): string {
+  return groups.length <= 3 ? groups.map((group) => JSON.stringify(group)).join(', ') : `${groups.length} groups`;
+}

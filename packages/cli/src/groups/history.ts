@@ -1,0 +1,57 @@
+/**
+ * `muster groups history`: the last rebalances of a group and why they happened. differs from kafka: there, nobody knows.
+ */
+
+import type { Command } from 'commander';
+import { type AskingFlags, asking, examples } from '../commands.js';
+import { exitCodes } from '../exit-codes.js';
+import type { Cli } from '../io.js';
+import { type Row, show } from '../output.js';
+import { withSession } from '../session.js';
+import { chosenGroups, existingGroup, takesGroups } from './selection.js';
+
+type HistoryFlags = AskingFlags & { readonly allGroups?: boolean };
+
+export function addHistory(groups: Command, cli: Cli): void {
+  const history = takesGroups(
+    groups.command('history').description('show the last rebalances of groups: when, why, how long, what moved'),
+  );
+  examples(history, 'muster groups history billing', 'muster groups history billing -o csv > rebalances.csv');
+  asking(history).action((names: string[], flags: HistoryFlags) =>
+    withSession(cli, flags, async ({ admin, io }) => {
+      const rows: Row[] = [];
+      for (const group of await chosenGroups(admin, names, flags.allGroups === true)) {
+        const { rebalances } = await existingGroup(admin, group);
+        for (const { generationId, startedAtMs, cause, memberId, durationMs, members, moved } of rebalances) {
+          const startedAt = new Date(startedAtMs).toISOString();
+          rows.push({
+            group,
+            generation: generationId,
+            startedAt,
+            cause,
+            consumerId: memberId,
+            durationMs,
+            members,
+            moved,
+          });
+        }
+      }
+      show(io, flags.output, {
+        columns: [
+          { key: 'group', title: 'GROUP' },
+          { key: 'generation', title: 'GENERATION' },
+          { key: 'startedAt', title: 'STARTED' },
+          { key: 'durationMs', title: 'DURATION-MS' },
+          { key: 'members', title: '#MEMBERS' },
+          { key: 'moved', title: 'MOVED' },
+          { key: 'cause', title: 'CAUSE' },
+          { key: 'consumerId', title: 'CONSUMER-ID' },
+        ],
+        rows,
+        name: 'generation',
+        empty: 'no rebalance is recorded',
+      });
+      return exitCodes.ok;
+    }),
+  );
+}

@@ -1,0 +1,62 @@
+/**
+ * `muster groups members`: who is in a group and what each one owns.
+ */
+
+import type { Command } from 'commander';
+import { type AskingFlags, asking, examples } from '../commands.js';
+import { exitCodes } from '../exit-codes.js';
+import type { Cli } from '../io.js';
+import { type Report, type Row, show } from '../output.js';
+import { type Session, withSession } from '../session.js';
+import { assignmentText, partitionsOf } from './assignment.js';
+import { chosenGroups, existingGroup, takesGroups } from './selection.js';
+
+type MembersFlags = AskingFlags & { readonly allGroups?: boolean };
+
+export function addMembers(groups: Command, cli: Cli): void {
+  const members = takesGroups(groups.command('members').description('show the members of groups and what they own'));
+  examples(members, 'muster groups members billing', 'muster groups members --all-groups -o json');
+  asking(members).action((names: string[], flags: MembersFlags) =>
+    withSession(cli, flags, async (session) => {
+      const chosen = await chosenGroups(session.admin, names, flags.allGroups === true);
+      show(session.io, flags.output, await membersReport(session, chosen));
+      return exitCodes.ok;
+    }),
+  );
+}
+
+/** @returns one row for each member; throws CliError for a group that does not exist */
+export async function membersReport({ admin }: Session, groups: readonly string[]): Promise<Report> {
+  const rows: Row[] = [];
+  for (const group of groups) {
+    const { members, leader } = await existingGroup(admin, group);
+    for (const member of members) {
+      const partitions = partitionsOf(member);
+      rows.push({
+        group,
+        consumerId: member.memberId,
+        groupInstanceId: member.groupInstanceId,
+        host: member.clientHost,
+        clientId: member.clientId,
+        isLeader: member.memberId === leader,
+        partitionCount: partitions.length,
+        assignment: assignmentText(partitions),
+        partitions: partitions.map(({ topic, partition }) => ({ topic, partition })),
+      });
+    }
+  }
+  return {
+    columns: [
+      { key: 'group', title: 'GROUP' },
+      { key: 'consumerId', title: 'CONSUMER-ID' },
+      { key: 'groupInstanceId', title: 'GROUP-INSTANCE-ID' },
+      { key: 'host', title: 'HOST' },
+      { key: 'clientId', title: 'CLIENT-ID' },
+      { key: 'partitionCount', title: '#PARTITIONS' },
+      { key: 'assignment', title: 'ASSIGNMENT' },
+    ],
+    rows,
+    name: 'consumerId',
+    empty: 'no active members',
+  };
+}

@@ -1,0 +1,40 @@
+/**
+ * Which groups a command is about: named, or all; and whether they exist.
+ */
+
+import type { DescribeReply } from '@muster/protocol';
+import type { Admin } from '@muster/worker';
+import type { Command } from 'commander';
+import { exitCodes } from '../exit-codes.js';
+import { CliError } from '../failure.js';
+
+/** Adds the argument and the option that `chosenGroups` reads. */
+export function takesGroups(command: Command): Command {
+  return command.argument('[groups...]', 'names of groups').option('--all-groups', 'every group of the cluster');
+}
+
+/** @returns the names; throws CliError where none is meant, or names and `--all-groups` both */
+export async function chosenGroups(admin: Admin, names: readonly string[], isAll: boolean): Promise<string[]> {
+  if (isAll && names.length > 0) throw new CliError(exitCodes.usage, 'name groups or give --all-groups, not both');
+  if (!isAll && names.length === 0) {
+    throw new CliError(
+      exitCodes.usage,
+      'no group is named',
+      'name one, or add --all-groups; "muster groups list" shows them',
+    );
+  }
+  if (!isAll) return [...new Set(names)];
+  const found = await admin.listGroups();
+  return found.map(({ groupId }) => groupId);
+}
+
+/** @returns the group; throws CliError notFound. kafka: a group that does not exist is in state Dead. */
+export async function existingGroup(admin: Admin, group: string): Promise<DescribeReply> {
+  const found = await admin.describeGroup(group);
+  if (found.state !== 'Dead') return found;
+  throw new CliError(
+    exitCodes.notFound,
+    `the group ${JSON.stringify(group)} does not exist`,
+    '"muster groups list" shows the groups',
+  );
+}

@@ -1,0 +1,60 @@
+/**
+ * `muster groups state`: how groups stand, and which node coordinates them.
+ */
+
+import type { Command } from 'commander';
+import { type AskingFlags, asking, examples } from '../commands.js';
+import { findCoordinator } from '../coordinator-lookup.js';
+import { exitCodes } from '../exit-codes.js';
+import type { Cli } from '../io.js';
+import { type Report, type Row, show } from '../output.js';
+import { type Session, withSession } from '../session.js';
+import { chosenGroups, existingGroup, takesGroups } from './selection.js';
+
+type StateFlags = AskingFlags & { readonly allGroups?: boolean };
+
+export function addState(groups: Command, cli: Cli): void {
+  const state = takesGroups(groups.command('state').description('show state, coordinator and assignor of groups'));
+  examples(state, 'muster groups state billing', 'muster groups state billing -o json | jq -r ".[0].state"');
+  asking(state).action((names: string[], flags: StateFlags) =>
+    withSession(cli, flags, async (session) => {
+      const chosen = await chosenGroups(session.admin, names, flags.allGroups === true);
+      show(session.io, flags.output, await stateReport(session, chosen));
+      return exitCodes.ok;
+    }),
+  );
+}
+
+/** @returns one row for each group; throws CliError for a group that does not exist */
+export async function stateReport(session: Session, groups: readonly string[]): Promise<Report> {
+  const rows: Row[] = [];
+  for (const group of groups) {
+    const { state, protocol, protocolType, generationId, members, leader } = await existingGroup(session.admin, group);
+    const coordinator = await findCoordinator(session, group);
+    rows.push({
+      group,
+      coordinator: coordinator === undefined || coordinator.node === '' ? null : coordinator.node,
+      coordinatorPartition: coordinator?.partition ?? null,
+      epoch: coordinator?.epoch ?? null,
+      assignmentStrategy: protocol,
+      protocolType,
+      state,
+      generation: generationId,
+      leader: leader === '' ? null : leader,
+      memberCount: members.length,
+    });
+  }
+  return {
+    columns: [
+      { key: 'group', title: 'GROUP' },
+      { key: 'coordinator', title: 'COORDINATOR' },
+      { key: 'assignmentStrategy', title: 'ASSIGNMENT-STRATEGY' },
+      { key: 'state', title: 'STATE' },
+      { key: 'memberCount', title: '#MEMBERS' },
+      { key: 'generation', title: 'GENERATION' },
+    ],
+    rows,
+    name: 'group',
+    empty: 'no groups',
+  };
+}

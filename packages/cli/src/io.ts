@@ -1,0 +1,88 @@
+/**
+ * What a command sees of its process: streams, environment, terminal, interruption. Tests pass their own.
+ */
+
+import { homedir } from 'node:os';
+import type { Readable } from 'node:stream';
+
+export interface Io {
+  readonly stdin: Readable;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly home: string;
+  /** Whether a person can be asked: standard input and standard output are a terminal. */
+  readonly isInteractive: boolean;
+  /** Whether standard output is a terminal. */
+  readonly isTerminal: boolean;
+  readonly hasColor: boolean;
+  /** Results: what a pipe wants. */
+  out(text: string): void;
+  /** Everything said to a person beside the result. */
+  err(text: string): void;
+  /** Aborts at Ctrl-C or SIGTERM. From the first call on these no longer end the process by themselves; a second one does. */
+  interrupted(): AbortSignal;
+}
+
+/** What every command gets: its surroundings, and where it leaves its exit code. */
+export interface Cli {
+  readonly io: Io;
+  exitCode: number;
+}
+
+const EXIT_OF_SECOND_SIGNAL = 130;
+/** A second signal within this time belongs to the first: terminals and npm each pass it on. */
+const SECOND_SIGNAL_AFTER_MS = 500;
+
+/** @returns the surroundings of this process */
+export function processIo(): Io {
+  const { stdin, stdout, stderr, env } = process;
+  let interruption: AbortController | undefined;
+  return {
+    stdin,
+    env,
+    home: env['HOME'] ?? homedir(),
+    isInteractive: Boolean(stdin.isTTY && stdout.isTTY),
+    isTerminal: Boolean(stdout.isTTY),
+    hasColor: Boolean(stdout.isTTY) && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb',
+    out: (text) => void stdout.write(text),
+    err: (text) => void stderr.write(text),
+    interrupted: () => {
+      interruption ??= onSignals();
+      return interruption.signal;
+    },
+  };
+}
+
+function onSignals(): AbortController {
+  const controller = new AbortController();
+  let firstAt: number | undefined;
+  const onSignal = () => {
+    const now = performance.now();
+    if (firstAt === undefined) {
+      firstAt = now;
+      controller.abort();
+    } else if (now - firstAt > SECOND_SIGNAL_AFTER_MS) process.exit(EXIT_OF_SECOND_SIGNAL);
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  return controller;
+}
+
+/** @returns when the signal has aborted */
+export function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+}
+
+/** @returns after `ms`, or as soon as the signal aborts */
+export function pause(ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal.addEventListener('abort', end, { once: true });
+  });
+}

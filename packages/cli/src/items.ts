@@ -1,0 +1,49 @@
+/**
+ * Results of a command about several items: one row each, and one exit code for all.
+ */
+
+import { type ExitCode, exitCodeOfItems, exitCodes } from './exit-codes.js';
+import { failureOf, verdictOf } from './failure.js';
+import type { Io } from './io.js';
+import { type Column, type Format, type Row, show } from './output.js';
+
+export interface Item {
+  readonly row: Row;
+  /** `NONE` where it worked. */
+  readonly error: string;
+  readonly message?: string;
+}
+
+/** @returns how the work on one item ended; what it throws becomes the item's error */
+export async function itemOf(row: Row, work: () => Promise<unknown>): Promise<Item> {
+  try {
+    await work();
+    return { row, error: 'NONE' };
+  } catch (thrown) {
+    const code = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : 'FAILED';
+    return { row, error: code, message: failureOf(thrown).message };
+  }
+}
+
+/**
+ * Shows the items with a column RESULT, says what to do about those that failed.
+ * @returns the exit code of the command
+ */
+export function showItems(
+  io: Io,
+  format: Format,
+  shape: { readonly columns: readonly Column[]; readonly name: string; readonly done: string; readonly empty: string },
+  items: readonly Item[],
+): ExitCode {
+  const rows = items.map(({ row, error }) => ({ ...row, result: error === 'NONE' ? shape.done : error }));
+  const columns = [...shape.columns, { key: 'result', title: 'RESULT' }];
+  show(io, format, { columns, rows, name: shape.name, empty: shape.empty });
+  const failed = items.filter(({ error }) => error !== 'NONE');
+  for (const error of new Set(failed.map((item) => item.error))) {
+    const { advice } = verdictOf(error);
+    const message = failed.find((item) => item.error === error)?.message;
+    if (message !== undefined) io.err(`error: ${message}\n`);
+    if (advice !== undefined) io.err(`${error}: ${advice}\n`);
+  }
+  return items.length === 0 ? exitCodes.ok : exitCodeOfItems(items.map(({ error }) => verdictOf(error).exitCode));
+}

@@ -1,0 +1,112 @@
+/**
+ * Reading topics without a group: an ordered JetStream consumer for each, which leaves no trace.
+ */
+
+import { decodeToken } from '@muster/protocol';
+import type { Key, TopicSpec } from '@muster/worker';
+import { type ConsumerMessages, DeliverPolicy, type JsMsg, type OrderedConsumerOptions } from 'nats';
+import type { From } from './consume.js';
+import { exitCodes } from './exit-codes.js';
+import { CliError } from './failure.js';
+import { aborted } from './io.js';
+import type { ShownMessage } from './message-writer.js';
+import type { Session } from './session.js';
+import { subjectOf } from './stream-facts.js';
+import type { TopicChoice } from './values.js';
+
+const NANOS_PER_MS = 1_000_000;
+/** The key token of a message without a key. */
+const NO_KEY = '~';
+const KEY_HEADER = 'Muster-Key';
+
+/** Shows messages until the signal aborts. @throws MusterError UNKNOWN_TOPIC, CliError for a partition that is not there */
+export async function lookAt(
+  session: Session,
+  choices: readonly TopicChoice[],
+  from: From,
+  signal: AbortSignal,
+  onMessage: (message: ShownMessage) => void,
+): Promise<void> {
+  const readers: ConsumerMessages[] = [];
+  const topics: [TopicSpec, readonly number[] | undefined][] = [];
+  for (const { topic: name, partitions } of choices) {
+    const topic = await session.muster.topics.describe(name);
+    const missing = partitions?.find((partition) => partition >= topic.partitions);
+    if (missing !== undefined) {
+      throw new CliError(
+        exitCodes.notFound,
+        `topic ${name} has ${topic.partitions} partitions, no partition ${missing}`,
+      );
+    }
+    topics.push([topic, partitions]);
+  }
+  try {
+    for (const [topic, partitions] of topics) {
+      const consumer = await session.nats.jetstream().consumers.get(topic.stream, {
+        ...startOf(from),
+        filterSubjects: filterOf(topic, partitions),
+      });
+      const callback = (message: JsMsg) => {
+        const shown = shownMessage(topic, message);
+        if (shown !== undefined && (partitions === undefined || partitions.includes(shown.partition))) onMessage(shown);
+      };
+      readers.push(await consumer.consume({ callback }));
+    }
+    await aborted(signal);
+  } finally {
+    for (const reader of readers) reader.stop();
+  }
+}
+
+/** One filter only: several need nats-server 2.10. The rest is left out here. */
+function filterOf(topic: TopicSpec, partitions: readonly number[] | undefined): string {
+  const [only] = partitions?.length === 1 ? partitions : [];
+  return only === undefined ? subjectOf(topic, '*') : subjectOf(topic, only);
+}
+
+function startOf(from: From): Partial<OrderedConsumerOptions> {
+  switch (from.kind) {
+    case 'earliest':
+      return { deliver_policy: DeliverPolicy.All };
+    case 'latest':
+      return { deliver_policy: DeliverPolicy.New };
+    case 'offset':
+      return { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: Math.max(1, from.offset) };
+    case 'time':
+      return { deliver_policy: DeliverPolicy.StartTime, opt_start_time: new Date(from.atMs).toISOString() };
+    default:
+      return unknownStart(from);
+  }
+}
+
+function unknownStart(from: never): never {
+  throw new Error(`unhandled start ${JSON.stringify(from)}`);
+}
+
+/** @returns the message; undefined where its subject is none of the topic's partitions */
+function shownMessage(topic: TopicSpec, message: JsMsg): ShownMessage | undefined {
+  const template = topic.subject.split('.');
+  const tokens = message.subject.split('.');
+  const partition = Number(tokens[template.indexOf('{partition}')]);
+  if (!Number.isInteger(partition) || partition < 0 || partition >= topic.partitions) return undefined;
+  const headers: Record<string, string> = {};
+  for (const name of message.headers?.keys() ?? []) headers[name] = message.headers?.get(name) ?? '';
+  const keyTokens = template.at(-1) === '{key}' ? tokens.slice(template.length - 1) : headers[KEY_HEADER]?.split('.');
+  return {
+    topic: topic.name,
+    partition,
+    offset: message.seq,
+    timestampMs: message.info.timestampNanos / NANOS_PER_MS,
+    key: keyOf(keyTokens ?? []),
+    headers,
+    value: message.data,
+  };
+}
+
+function keyOf(tokens: readonly string[]): Key | undefined {
+  const [first, ...others] = tokens;
+  if (first === undefined || (first === NO_KEY && others.length === 0)) return undefined;
+  const keys = tokens.map((token) => decodeToken(token) ?? token);
+  const [only] = keys;
+  return keys.length === 1 && only !== undefined ? only : keys;
+}

@@ -1,0 +1,201 @@
+/**
+ * `muster produce`: messages from arguments or standard input into a topic.
+ *
+ * P1 what is read waits for what is on its way: memory stays bounded however long the input is.
+ */
+
+import { createInterface } from 'node:readline';
+import { type Key, type OutgoingMessage, type Stored, stringCodec } from '@muster/worker';
+import { type Command, Option } from 'commander';
+import { z } from 'zod';
+import { startProgress } from './asking.js';
+import { type AskingFlags, asking, examples } from './commands.js';
+import { type ExitCode, exitCodes } from './exit-codes.js';
+import { CliError, failureOf } from './failure.js';
+import type { Cli, Io } from './io.js';
+import { show } from './output.js';
+import { type Session, withSession } from './session.js';
+import { collectPairs, integer } from './values.js';
+
+type ProduceFlags = AskingFlags & {
+  readonly key?: string;
+  readonly keySeparator?: string;
+  readonly header?: Readonly<Record<string, string>>;
+  readonly partition?: number;
+  readonly input: 'lines' | 'json';
+};
+
+const IN_FLIGHT_MAX = 500;
+/** Beyond this, more of the same failures tell nothing new. */
+const FAILURES_MAX = 100;
+
+export function addProduce(program: Command, cli: Cli): void {
+  const produce = program
+    .command('produce')
+    .argument('<topic>', 'name of the topic')
+    .argument('[values...]', 'one message each; without any, each line of standard input is one')
+    .description('write messages into a topic')
+    .option('--key <text>', 'key of every message')
+    .option('--key-separator <text>', 'each line is a key, this text, and the value')
+    .option('--header <name=value>', 'header of every message; may be repeated', collectPairs)
+    .option('--partition <number>', 'instead of the partition of the key', integer(0))
+    .addOption(
+      new Option('--input <form>', 'form of a line: the value, or JSON with value, key, headers, partition')
+        .choices(['lines', 'json'])
+        .default('lines'),
+    );
+  examples(
+    produce,
+    `muster produce orders '{"total":3}' --key customer-7`,
+    'cat orders.txt | muster produce orders --key-separator :',
+    'muster consume orders --idle 2s -o json | muster produce orders-copy --input json',
+  );
+  asking(produce).action((topic: string, values: string[], flags: ProduceFlags) =>
+    withSession(cli, flags, (session) => produceAll(session, topic, values, flags)),
+  );
+}
+
+async function produceAll(
+  session: Session,
+  topic: string,
+  values: readonly string[],
+  flags: ProduceFlags,
+): Promise<ExitCode> {
+  const { muster, io } = session;
+  const producer = await muster.producer({ topic, codec: stringCodec });
+  const tally = new Tally();
+  const progress = startProgress(io, 'produced', values.length === 0 ? undefined : values.length);
+  const underWay = new Set<Promise<void>>();
+  if (values.length === 0 && io.isInteractive) io.err('each line is a message; end with Ctrl-D\n');
+  for await (const line of values.length === 0 ? linesOf(io) : values) {
+    const sending = producer.send(messageOf(line, flags)).then(
+      (stored) => {
+        tally.stored(stored);
+        progress.at(tally.count);
+      },
+      (thrown: unknown) => tally.failed(thrown),
+    );
+    underWay.add(sending);
+    void sending.then(() => underWay.delete(sending));
+    // P1
+    if (underWay.size >= IN_FLIGHT_MAX) await Promise.race(underWay);
+    if (tally.failures >= FAILURES_MAX) break;
+  }
+  await Promise.all(underWay);
+  await producer.close();
+  progress.end(`${tally.count} messages produced`);
+  return showTally(io, flags, topic, tally);
+}
+
+function showTally(io: Io, flags: ProduceFlags, topic: string, tally: Tally): ExitCode {
+  show(io, flags.output, {
+    columns: [
+      { key: 'topic', title: 'TOPIC' },
+      { key: 'partition', title: 'PARTITION' },
+      { key: 'messages', title: 'MESSAGES' },
+      { key: 'firstOffset', title: 'FIRST-OFFSET' },
+      { key: 'lastOffset', title: 'LAST-OFFSET' },
+    ],
+    rows: tally.rows(topic),
+    name: (row) => `${topic}:${String(row['partition'])}`,
+    empty: 'nothing was produced',
+  });
+  if (tally.firstFailure === undefined) return exitCodes.ok;
+  const { message, exitCode, advice } = failureOf(tally.firstFailure);
+  io.err(
+    `error: ${tally.failures} messages were not stored; the first: ${message}\n${advice === undefined ? '' : `${advice}\n`}`,
+  );
+  return tally.count > 0 ? exitCodes.partly : exitCode;
+}
+
+async function* linesOf(io: Io): AsyncGenerator<string, void, void> {
+  for await (const line of createInterface({ input: io.stdin, crlfDelay: Number.POSITIVE_INFINITY })) {
+    if (line !== '') yield line;
+  }
+}
+
+const keySchema = z
+  .union([z.string(), z.array(z.string()).min(1)])
+  .nullable()
+  .optional();
+const jsonLine = z.object({
+  value: z.unknown(),
+  key: keySchema,
+  headers: z.record(z.string(), z.string()).optional(),
+  partition: z.int().min(0).optional(),
+});
+
+/** @returns the message of a line; throws CliError for a line that is not in the form asked for */
+export function messageOf(
+  line: string,
+  flags: Pick<ProduceFlags, 'key' | 'keySeparator' | 'header' | 'partition' | 'input'>,
+): OutgoingMessage<string> {
+  const headers = flags.header;
+  const make = (
+    value: string,
+    key: Key | undefined,
+    more: Readonly<Record<string, string>> = {},
+    partition = flags.partition,
+  ) => ({
+    value,
+    ...(key === undefined ? {} : { key }),
+    ...(headers === undefined && Object.keys(more).length === 0 ? {} : { headers: { ...more, ...headers } }),
+    ...(partition === undefined ? {} : { partition }),
+  });
+  if (flags.input === 'json') {
+    const parsed = jsonLine.safeParse(jsonOf(line));
+    if (!parsed.success) throw wrongLine(line, 'is no JSON object with a value');
+    const { value, key, headers: own, partition } = parsed.data;
+    const text = typeof value === 'string' ? value : JSON.stringify(value);
+    if (text === undefined) throw wrongLine(line, 'has no value');
+    return make(text, flags.key ?? key ?? undefined, own, flags.partition ?? partition);
+  }
+  const { keySeparator } = flags;
+  if (keySeparator === undefined) return make(line, flags.key);
+  const at = line.indexOf(keySeparator);
+  if (at < 0) throw wrongLine(line, `has no ${JSON.stringify(keySeparator)}`);
+  return make(line.slice(at + keySeparator.length), line.slice(0, at));
+}
+
+function jsonOf(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+}
+
+function wrongLine(line: string, why: string): CliError {
+  return new CliError(
+    exitCodes.usage,
+    `the line ${JSON.stringify(line.slice(0, 80))} ${why}`,
+    'the lines before it may be stored',
+  );
+}
+
+class Tally {
+  readonly #partitions = new Map<number, { messages: number; firstOffset: number; lastOffset: number }>();
+  count = 0;
+  failures = 0;
+  firstFailure: unknown;
+
+  stored({ partition, offset }: Stored): void {
+    this.count += 1;
+    const known = this.#partitions.get(partition);
+    if (known === undefined) this.#partitions.set(partition, { messages: 1, firstOffset: offset, lastOffset: offset });
+    else {
+      known.messages += 1;
+      known.firstOffset = Math.min(known.firstOffset, offset);
+      known.lastOffset = Math.max(known.lastOffset, offset);
+    }
+  }
+  failed(thrown: unknown): void {
+    this.failures += 1;
+    this.firstFailure ??= thrown;
+  }
+  rows(topic: string) {
+    return [...this.#partitions]
+      .sort(([left], [right]) => left - right)
+      .map(([partition, facts]) => ({ topic, partition, ...facts }));
+  }
+}

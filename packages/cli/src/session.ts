@@ -1,0 +1,51 @@
+/**
+ * One connection for the life of one command: opened, used, closed whatever happens.
+ */
+
+import { connectNats } from '@muster/nats';
+import { type Admin, connect, type Muster } from '@muster/worker';
+import type { NatsConnection } from 'nats';
+import { type Connection, type ConnectionFlags, readConnection } from './connection.js';
+import type { Cli, Io } from './io.js';
+
+export interface Session {
+  readonly io: Io;
+  readonly connection: Connection;
+  readonly muster: Muster;
+  readonly admin: Admin;
+  /** For what JetStream itself can tell. */
+  readonly nats: NatsConnection;
+}
+
+const CLOSE_TIMEOUT_MS = 5_000;
+
+/**
+ * Connects, runs, closes. What `run` returns becomes the exit code.
+ * @throws what reading the options, connecting or `run` threw
+ */
+export async function withSession(
+  cli: Cli,
+  flags: ConnectionFlags,
+  run: (session: Session) => Promise<number>,
+): Promise<void> {
+  const { io } = cli;
+  const connection = await readConnection(flags, io);
+  const nats = await connectNats(connection.nats);
+  try {
+    const { inboxPrefix } = connection.nats;
+    const muster = await connect({
+      cluster: connection.cluster,
+      clientId: 'muster-cli',
+      connection: nats,
+      ...(inboxPrefix === undefined ? {} : { inboxPrefix }),
+    });
+    try {
+      const admin = muster.admin({ timeoutMs: connection.timeoutMs });
+      cli.exitCode = await run({ io, connection, muster, admin, nats });
+    } finally {
+      await muster.close({ timeoutMs: CLOSE_TIMEOUT_MS });
+    }
+  } finally {
+    await nats.close();
+  }
+}

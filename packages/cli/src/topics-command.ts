@@ -1,0 +1,199 @@
+/**
+ * `muster topics`: the registry of partitioned streams.
+ */
+
+import type { TopicSpec } from '@muster/worker';
+import { type Command, Option } from 'commander';
+import { requireConsent } from './asking.js';
+import { type AskingFlags, asking, examples } from './commands.js';
+import { exitCodes } from './exit-codes.js';
+import type { Cli } from './io.js';
+import { itemOf, showItems } from './items.js';
+import { type Column, type Row, show } from './output.js';
+import { type Session, withSession } from './session.js';
+import { eachAtOnce, logEnds, manager, messageCount, subjectOf } from './stream-facts.js';
+import { byteSize, durationOption, integer } from './values.js';
+
+const PARTITIONS_MAX = 10_000;
+const YEAR_MS = 31_536_000_000;
+
+const topicColumns: readonly Column[] = [
+  { key: 'topic', title: 'TOPIC' },
+  { key: 'partitions', title: 'PARTITIONS' },
+  { key: 'stream', title: 'STREAM' },
+  { key: 'subject', title: 'SUBJECT' },
+  { key: 'keyHash', title: 'KEY-HASH' },
+];
+
+function rowOf({ name, partitions, stream, subject, keyHash }: TopicSpec): Row {
+  return { topic: name, partitions, stream, subject, keyHash };
+}
+
+export function addTopics(program: Command, cli: Cli): void {
+  const topics = program.command('topics').description('create, adopt, list, describe and delete topics');
+  examples(
+    topics,
+    'muster topics create orders --partitions 12',
+    'muster topics list',
+    'muster topics describe orders',
+  );
+  addCreate(topics, cli);
+  addList(topics, cli);
+  addDescribe(topics, cli);
+  addDelete(topics, cli);
+}
+
+type CreateFlags = AskingFlags & {
+  readonly partitions: number;
+  readonly replicas?: number;
+  readonly storage?: 'file' | 'memory';
+  readonly maxAge?: number;
+  readonly maxBytes?: number;
+  readonly duplicateWindow?: number;
+  readonly stream?: string;
+  readonly subject?: string;
+  readonly keyHash?: 'fnv1a' | 'murmur2';
+};
+
+const keyHashOption = () =>
+  new Option('--key-hash <name>', 'how keys become partitions (default: fnv1a, as nats-server maps)').choices([
+    'fnv1a',
+    'murmur2',
+  ]);
+
+function addCreate(topics: Command, cli: Cli): void {
+  const create = topics
+    .command('create')
+    .argument('<topic>', 'name of the topic')
+    .description('create a topic and its stream; one that exists with the same shape is fine')
+    .requiredOption('--partitions <count>', 'partitions, fixed for life', integer(1, PARTITIONS_MAX))
+    .option('--replicas <count>', 'replicas of the stream (default: 1)', integer(1, 5))
+    .addOption(new Option('--storage <kind>', 'where the stream is kept (default: file)').choices(['file', 'memory']))
+    .addOption(
+      durationOption('--max-age <time>', 'messages older than this go (default: never)', {
+        minMs: 100,
+        maxMs: YEAR_MS,
+      }),
+    )
+    .option('--max-bytes <size>', 'the oldest messages go above this size, such as 10GiB (default: no limit)', byteSize)
+    .addOption(
+      durationOption('--duplicate-window <time>', 'how long message ids are remembered (default: 2m)', {
+        minMs: 100,
+        maxMs: 86_400_000,
+      }),
+    )
+    .option('--stream <name>', 'name of the stream (default: MUSTER_<cluster>_T_<topic>)')
+    .option('--subject <template>', 'subject with {partition} and at the end {key}')
+    .addOption(keyHashOption());
+  examples(
+    create,
+    'muster topics create orders --partitions 12',
+    'muster topics create orders --partitions 32 --replicas 3 --max-age 7d',
+    "muster topics create orders --partitions 12 --subject 'shop.orders.{partition}.{key}' --key-hash murmur2",
+  );
+  asking(create).action((name: string, flags: CreateFlags) =>
+    withSession(cli, flags, async ({ muster, io }) => {
+      const { partitions, replicas, storage, maxAge, maxBytes, duplicateWindow, stream, subject, keyHash } = flags;
+      const spec = await muster.topics.create({
+        name,
+        partitions,
+        ...(replicas === undefined ? {} : { replicas }),
+        ...(storage === undefined ? {} : { storage }),
+        ...(maxAge === undefined ? {} : { maxAgeMs: maxAge }),
+        ...(maxBytes === undefined ? {} : { maxBytes }),
+        ...(duplicateWindow === undefined ? {} : { duplicateWindowMs: duplicateWindow }),
+        ...(stream === undefined ? {} : { stream }),
+        ...(subject === undefined ? {} : { subject }),
+        ...(keyHash === undefined ? {} : { keyHash }),
+      });
+      show(io, flags.output, { columns: topicColumns, rows: [rowOf(spec)], name: 'topic', empty: '' });
+      return exitCodes.ok;
+    }),
+  );
+}
+
+function addList(topics: Command, cli: Cli): void {
+  const list = topics.command('list').alias('ls').description('list the topics of the cluster');
+  examples(list, 'muster topics list', 'muster topics list -o name');
+  asking(list).action((flags: AskingFlags) =>
+    withSession(cli, flags, async ({ muster, io }) => {
+      const rows = (await muster.topics.list()).map(rowOf);
+      show(io, flags.output, { columns: topicColumns, rows, name: 'topic', empty: 'no topics' });
+      return exitCodes.ok;
+    }),
+  );
+}
+
+function addDescribe(topics: Command, cli: Cli): void {
+  const describe = topics
+    .command('describe')
+    .argument('<topics...>', 'names of topics')
+    .description('show each partition: messages and where it ends');
+  examples(describe, 'muster topics describe orders', 'muster topics describe orders refunds -o yaml');
+  asking(describe).action((names: string[], flags: AskingFlags) =>
+    withSession(cli, flags, async (session) => {
+      const rows: Row[] = [];
+      const documents: unknown[] = [];
+      for (const name of names) {
+        const spec = await session.muster.topics.describe(name);
+        const partitions = await partitionRows(session, spec);
+        rows.push(...partitions);
+        documents.push({ ...rowOf(spec), partitions });
+      }
+      show(session.io, flags.output, {
+        columns: [
+          { key: 'topic', title: 'TOPIC' },
+          { key: 'partition', title: 'PARTITION' },
+          { key: 'messages', title: 'MESSAGES' },
+          { key: 'logEndOffset', title: 'LOG-END-OFFSET' },
+          { key: 'stream', title: 'STREAM' },
+          { key: 'subject', title: 'SUBJECT' },
+        ],
+        rows,
+        name: (row) => `${String(row['topic'])}:${String(row['partition'])}`,
+        empty: '',
+        document: documents,
+      });
+      return exitCodes.ok;
+    }),
+  );
+}
+
+async function partitionRows(session: Session, spec: TopicSpec): Promise<Row[]> {
+  const numbers = Array.from({ length: spec.partitions }, (_, partition) => partition);
+  const ends = await logEnds(
+    session,
+    numbers.map((partition) => ({ topic: spec.name, partition })),
+  );
+  const jetstream = await manager(session);
+  const counts = new Map<number, number>();
+  await eachAtOnce(numbers, async (partition) => {
+    counts.set(partition, await messageCount(jetstream, spec.stream, subjectOf(spec, partition)));
+  });
+  return numbers.map((partition) => ({
+    topic: spec.name,
+    partition,
+    messages: counts.get(partition) ?? 0,
+    logEndOffset: ends.get(`${spec.name}/${partition}`) ?? null,
+    stream: spec.stream,
+    subject: subjectOf(spec, partition),
+  }));
+}
+
+function addDelete(topics: Command, cli: Cli): void {
+  const remove = topics
+    .command('delete')
+    .argument('<topics...>', 'names of topics')
+    .description('delete topics with their streams and all messages')
+    .option('--force', 'do not ask');
+  examples(remove, 'muster topics delete orders', 'muster topics delete orders refunds --force');
+  asking(remove).action((names: string[], flags: AskingFlags & { readonly force?: boolean }) =>
+    withSession(cli, flags, async ({ muster, io }) => {
+      await requireConsent(io, `Delete ${names.join(', ')} with all messages?`, flags.force === true);
+      const items = [];
+      for (const name of names) items.push(await itemOf({ topic: name }, () => muster.topics.delete(name)));
+      const shape = { columns: [{ key: 'topic', title: 'TOPIC' }], name: 'topic', done: 'deleted', empty: '' };
+      return showItems(io, flags.output, shape, items);
+    }),
+  );
+}
