@@ -26,6 +26,8 @@ export const systemClock: Clock = {
 /** What differs between production and a test, in one place. */
 export interface Environment {
   readonly clock: Clock;
+  /** Wall clock in milliseconds: only to compare with the times that JetStream gives messages. */
+  readonly wallNow: () => number;
   /** Uniform in [0, 1): jitter, so that clients do not come back in step. */
   readonly random: () => number;
   /** A new id, unique in the system and fit for one subject token. */

@@ -9,6 +9,7 @@
 import type { CommitReply, GroupId } from '@muster/protocol';
 import { errorName } from '@muster/protocol';
 import type { Cancel, Environment } from './clock.js';
+import { encodeCommitNote } from './commit-note.js';
 import type { CoordinatorClient } from './coordinator-client.js';
 import { MusterError, messageOf } from './errors.js';
 import type { Lane } from './lane.js';
@@ -119,20 +120,26 @@ export class Committer {
     if (identity === undefined) return;
     this.#acksSince = 0;
     this.#commitSeq += 1;
-    const offsets = lanes.map((lane) => ({
+    const wallNowMs = environment.wallNow();
+    const notes = lanes.map((lane) => {
+      const behind = lane.unhandled;
+      return { behind, ageMs: behind === 0 ? 0 : wallNowMs - (lane.oldestTimestampMs ?? wallNowMs) };
+    });
+    const offsets = lanes.map((lane, at) => ({
       topic: lane.topic.name,
       partition: lane.partition,
       offset: lane.mark,
       leaderEpoch: -1,
-      metadata: '',
+      metadata: encodeCommitNote(notes[at] ?? { behind: 0, ageMs: 0 }),
       commitTimestamp: null,
     }));
+    const sent = offsets.map(({ offset }, at) => ({ offset, behind: notes[at]?.behind ?? 0 }));
     const request = { groupId, ...identity, commitSeq: this.#commitSeq, retentionTimeMs: null, offsets };
     const outcome = await client.request('commit', request, { deadlineMs: timeoutMs, resendMs });
     if (outcome.kind !== 'answered') return;
     this.#isRebalancing = false;
     const answers = outcome.fields?.partitions ?? [];
-    const refused = outcome.error === 'NONE' ? this.#apply(lanes, offsets, answers) : outcome.error;
+    const refused = outcome.error === 'NONE' ? this.#apply(lanes, sent, answers) : outcome.error;
     if (refused === undefined) return;
     const reaction = membership.onCommitAnswer(refused, identity);
     this.#isRebalancing = reaction === 'rejoin';
@@ -145,16 +152,16 @@ export class Committer {
   /** Notes what was acknowledged. @returns the first error among the partitions, the gravest reaction first */
   #apply(
     lanes: readonly Lane[],
-    offsets: readonly { readonly offset: number }[],
+    commits: readonly { readonly offset: number; readonly behind: number }[],
     answers: CommitReply['partitions'],
   ): ReturnType<typeof errorName> | undefined {
     let refused: ReturnType<typeof errorName> | undefined;
     for (const [at, lane] of lanes.entries()) {
-      const sent = offsets[at];
+      const sent = commits[at];
       const answer = answers.find(({ topic, partition }) => topic === lane.topic.name && partition === lane.partition);
       if (sent === undefined || answer === undefined) continue;
       const error = errorName(answer.error);
-      if (error === 'NONE') lane.committedAt(sent.offset);
+      if (error === 'NONE') lane.committedAt(sent.offset, sent.behind);
       else if (refused === undefined || reactionTo.commit(refused) === 'retry') refused = error;
     }
     return refused;

@@ -1,58 +1,48 @@
 /**
  * The consumer: a member of a group that processes the messages of its partitions in order and commits what it handled.
  *
- * Puts the parts together; each rule lives in its part (membership, ownership, lane, dispatch, committer).
+ * Puts the parts together; each rule lives in its part (membership, ownership, lane, dispatch, runner, committer, watchdog).
  */
 
 import type { TopicPartition } from '@muster/protocol';
 import type { Codec } from './codecs.js';
 import { Committer } from './committer.js';
+import { DeadLetters } from './dead-letters.js';
+import type { Delivery } from './delivery.js';
 import { Dispatch } from './dispatch.js';
-import { asMusterError, HandlerFailedError, MusterError, messageOf } from './errors.js';
-import { emit } from './events.js';
-import { type FailurePolicy, handleUnderPolicy } from './failure-policy.js';
-import { type Delivery, Lane } from './lane.js';
-import { startingPoints } from './lanes-opening.js';
+import { asMusterError, MusterError, messageOf } from './errors.js';
+import { type EventName, emit, type MemberEvent } from './events.js';
+import { deadLetterTopics, lastResort } from './failure-policy.js';
+import { HandedOut } from './handed-out.js';
+import { type ConsumerHealth, healthOf } from './health.js';
+import type { Lane } from './lane.js';
+import { lanesAt, startingPoints } from './lanes-opening.js';
 import type { Logger } from './logger.js';
 import { Membership } from './membership.js';
 import { type Message, toMessage } from './message.js';
 import type { MusterContext } from './muster-context.js';
-import { assignorSettings, type ConsumerOptions, type MemberSettings, memberSettings, positive } from './options.js';
+import {
+  assignorSettings,
+  type ConsumerOptions,
+  type ConsumerSettings,
+  consumerSettings,
+  type MemberSettings,
+  memberSettings,
+  positive,
+} from './options.js';
 import { Ownership } from './ownership.js';
-import { PartitionReader } from './reader.js';
+import { offsetOfPosition, type Position } from './positions.js';
+import { handlingOf, type RunOptions } from './run-options.js';
+import { Runner } from './runner.js';
+import type { TopicSpec } from './topic.js';
 import { deferred, withinMs } from './waiting.js';
-
-export interface RunOptions<Value> {
-  /** Resolves: handled. Throws: the failure policy decides. */
-  readonly eachMessage: (message: Message<Value>) => Promise<void> | void;
-  /** Handlers side by side, each of another partition. Default 16. */
-  readonly concurrency?: number;
-}
+import { Watchdog } from './watchdog.js';
 
 export interface CloseOptions {
   /** Default: dynamic members leave, static ones stay for their session timeout. */
   readonly leave?: boolean;
   /** Everything together: drain, hooks, last commit, leave. Default 30,000 ms. */
   readonly timeoutMs?: number;
-}
-
-export interface ConsumerHealth {
-  readonly state: string;
-  readonly memberId: string;
-  readonly generation: number;
-  /** Since the last successful heartbeat was sent; undefined before the first. */
-  readonly heartbeatAgeMs: number | undefined;
-  readonly partitions: readonly {
-    readonly topic: string;
-    readonly partition: number;
-    /** The offset delivered next. */
-    readonly position: number;
-    /** -1 for none. */
-    readonly committed: number;
-    readonly running: number;
-    /** Messages not delivered yet, as far as known. */
-    readonly behind: number;
-  }[];
 }
 
 const CLOSE_TIMEOUT_MS = 30_000;
@@ -66,15 +56,19 @@ export class Consumer<Value> {
   readonly #context: MusterContext;
   readonly #logger: Logger;
   readonly #settings: MemberSettings;
+  readonly #own: ConsumerSettings;
   readonly #codec: Codec<Value>;
-  readonly #onFailure: FailurePolicy;
-  readonly #onDecodeFailure: 'stop' | 'skip';
   readonly #options: ConsumerOptions<Value>;
   readonly #membership: Membership;
   readonly #ownership: Ownership;
   readonly #committer: Committer;
   readonly #dispatch: Dispatch;
+  readonly #runner: Runner<Value>;
+  readonly #watchdog: Watchdog;
   readonly #closed = deferred<void>();
+  readonly #handedOut = new HandedOut();
+  #topics: readonly string[];
+  #lastBlocked: { readonly atMs: number; readonly blockedMs: number } | undefined;
   #use: 'unused' | 'run' | 'iterate' = 'unused';
   #failure: MusterError | undefined;
   #closing: Promise<void> | undefined;
@@ -86,34 +80,30 @@ export class Consumer<Value> {
     this.#options = options;
     this.#logger = options.logger ?? context.logger;
     this.#settings = memberSettings(options);
+    this.#own = consumerSettings(options, this.#settings);
     this.#codec = codec;
-    this.#onFailure = options.onFailure ?? { kind: 'stop' };
-    this.#onDecodeFailure = options.onDecodeFailure ?? 'stop';
     this.group = options.group;
-    if (options.topics.length === 0) throw new MusterError('INVALID_ARGUMENT', 'a consumer needs a topic');
-    context.topics.declare(options.topics.filter((topic) => typeof topic !== 'string'));
+    this.#topics = this.#declared(options.topics);
     this.#ownership = this.#makeOwnership();
     const { client, environment, clientId } = context;
+    const logger = this.#logger;
+    const common = { client, environment, logger, ...this.#settings };
     this.#membership = new Membership({
-      client,
-      environment,
-      logger: this.#logger,
+      ...common,
       clientId,
       protocolType: 'consumer',
       handler: this.#ownership,
-      ...this.#settings,
     });
     this.#committer = new Committer({
-      client,
-      environment,
-      logger: this.#logger,
+      ...common,
       membership: this.#membership,
-      groupId: this.#settings.groupId,
       resendMs: this.#settings.heartbeatIntervalMs,
       policy: options.commit ?? { kind: 'auto' },
       lanes: () => this.#ownership.lanes(),
     });
     this.#dispatch = new Dispatch({ mayDeliver: () => this.#membership.mayHandle() });
+    this.#runner = this.#makeRunner();
+    this.#watchdog = this.#makeWatchdog();
   }
 
   get isClosed(): boolean {
@@ -122,7 +112,13 @@ export class Consumer<Value> {
 
   /** Joins the group. Resolves when the first assignment is in place; throws what the coordinator refused with. */
   async start(): Promise<void> {
-    for (const topic of this.#topicNames()) await this.#context.topics.describe(topic);
+    try {
+      const last = [lastResort(this.#own.onFailure), this.#own.onDecodeFailure];
+      for (const topic of [...this.#topics, ...deadLetterTopics(...last)]) await this.#context.topics.describe(topic);
+    } catch (thrown) {
+      await this.close();
+      throw thrown;
+    }
     this.#membership.start();
     void this.#membership.ended.then((error) => {
       if (error !== undefined) this.#fail(error);
@@ -142,8 +138,9 @@ export class Consumer<Value> {
   async run(options: RunOptions<Value>): Promise<void> {
     this.#begin('run');
     const count = positive('concurrency', options.concurrency ?? CONCURRENCY);
+    const handling = handlingOf(options);
     for (let worker = 0; worker < count; worker += 1) {
-      this.#work(options.eachMessage).catch((thrown: unknown) => this.#fail(asMusterError(thrown, 'HANDLER_FAILED')));
+      this.#runner.work(handling).catch((thrown: unknown) => this.#fail(asMusterError(thrown, 'HANDLER_FAILED')));
     }
     // Not for the workers: one may hang in a handler that did not end in the time of the close.
     await this.#closed.promise;
@@ -154,11 +151,14 @@ export class Consumer<Value> {
   async *[Symbol.asyncIterator](): AsyncGenerator<Message<Value>, void, void> {
     this.#begin('iterate');
     this.#dispatch.setExclusive(false);
+    this.#watchdog.watchAcks();
     while (true) {
       const delivery = await this.#dispatch.next();
       if (delivery === undefined) break;
-      const message = this.#messageOf(delivery);
-      if (message !== undefined) yield message;
+      const message = await this.#runner.decode(delivery);
+      if (message === undefined) continue;
+      this.#handedOut.add(delivery);
+      yield message;
     }
     if (this.#failure !== undefined) {
       await this.#closed.promise;
@@ -166,10 +166,58 @@ export class Consumer<Value> {
     }
   }
 
-  /** Commits everything marked as handled. Throws as `message.commit`. */
-  async commit(): Promise<void> {
-    const lanes = [...this.#ownership.lanes()];
-    await this.#committer.flush(lanes, COMMIT_TIMEOUT_MS);
+  /**
+   * Commits everything marked as handled; with offsets, marks everything before them first. An offset is that of the next
+   * message to handle. Throws MusterError as `message.commit`, NOT_ASSIGNED, and OFFSET_OUT_OF_RANGE for an offset before the
+   * first message not handled or beyond what was delivered.
+   */
+  async commit(offsets: readonly (TopicPartition & { readonly offset: number })[] = []): Promise<void> {
+    for (const { offset, ...place } of offsets) this.#laneOf(place).markTo(offset);
+    await this.#committer.flush([...this.#ownership.lanes()], COMMIT_TIMEOUT_MS);
+  }
+
+  /** Delivers nothing of these partitions (default: all owned) until `resume`. Ownership and reading ahead go on. */
+  pause(partitions: readonly TopicPartition[] = this.assignment()): void {
+    for (const lane of partitions.map((place) => this.#laneOf(place))) lane.pause();
+  }
+
+  /** Goes on with these partitions (default: all owned). Throws MusterError NOT_ASSIGNED, as `pause`. */
+  resume(partitions: readonly TopicPartition[] = this.assignment()): void {
+    for (const lane of partitions.map((place) => this.#laneOf(place))) lane.resume();
+  }
+
+  /** @returns the partitions that are paused; a partition that is given up and comes back is not */
+  paused(): TopicPartition[] {
+    return [...this.#ownership.lanes()].filter(({ isPaused }) => isPaused).map(({ place }) => place);
+  }
+
+  /**
+   * Goes on elsewhere in a partition. What was delivered before it counts no more; the next commit says the new place.
+   * Throws MusterError NOT_ASSIGNED, OFFSET_OUT_OF_RANGE, STREAM_UNAVAILABLE.
+   */
+  async seek(place: TopicPartition, to: Position): Promise<void> {
+    const lane = this.#laneOf(place);
+    const offset = await offsetOfPosition(this.#context.streams, lane.topic, lane.partition, to);
+    if (lane.signal.aborted) throw new MusterError('NOT_ASSIGNED', `${place.topic}/${place.partition}`);
+    lane.seek(offset);
+  }
+
+  /**
+   * Subscribes to other topics from the next round on, which begins at once; `onAssigned` and `onRevoked` tell what changes.
+   * Throws MusterError UNKNOWN_TOPIC, INVALID_ARGUMENT; then nothing changes.
+   */
+  async subscribe(topics: readonly (string | TopicSpec)[]): Promise<void> {
+    if (topics.length === 0) throw new MusterError('INVALID_ARGUMENT', 'a consumer needs a topic');
+    const names = this.#declared(topics);
+    for (const name of names) await this.#context.topics.describe(name);
+    if (this.#closing !== undefined) throw new MusterError('CLOSED', `the consumer of ${this.group}`);
+    this.#topics = names;
+    this.#membership.rejoin('its subscription has changed');
+  }
+
+  /** @returns the topics subscribed to */
+  subscription(): readonly string[] {
+    return this.#topics;
   }
 
   /** @returns the partitions owned now */
@@ -179,21 +227,8 @@ export class Consumer<Value> {
 
   /** @returns how it stands, partition by partition */
   health(): ConsumerHealth {
-    const { lastSuccessAt } = this.#membership.heartbeats;
-    return {
-      state: this.#membership.state.kind,
-      memberId: this.#membership.memberId,
-      generation: this.#membership.identity()?.generationId ?? -1,
-      heartbeatAgeMs: lastSuccessAt === undefined ? undefined : this.#context.environment.clock.now() - lastSuccessAt,
-      partitions: [...this.#ownership.lanes()].map((lane) => ({
-        topic: lane.topic.name,
-        partition: lane.partition,
-        position: lane.position,
-        committed: lane.committed,
-        running: lane.running,
-        behind: lane.behind,
-      })),
-    };
+    const { clock } = this.#context.environment;
+    return healthOf(this.#membership, this.#ownership.lanes(), clock.now(), this.#lastBlocked);
   }
 
   /**
@@ -215,6 +250,7 @@ export class Consumer<Value> {
     const leftMs = () => Math.max(0, deadlineAt - clock.now());
     const reserveMs = leftMs() * CLOSE_RESERVE;
     this.#dispatch.close();
+    this.#watchdog.stop();
     try {
       await withinMs(clock, leftMs() - reserveMs, this.#membership.hold());
       const lanes = [...this.#ownership.lanes()].filter((lane) => !lane.signal.aborted);
@@ -226,49 +262,21 @@ export class Consumer<Value> {
     this.#committer.close();
     const leave = options.leave ?? this.#settings.groupInstanceId === null;
     await this.#membership.end({ leave, timeoutMs: leftMs() });
+    this.#runner.stop();
     this.#isClosed = true;
     this.#closed.resolve();
   }
 
-  async #work(eachMessage: RunOptions<Value>['eachMessage']): Promise<void> {
-    const { environment } = this.#context;
-    while (true) {
-      const delivery = await this.#dispatch.next();
-      if (delivery === undefined) return;
-      const message = this.#messageOf(delivery);
-      if (message !== undefined) {
-        const result = await handleUnderPolicy(message, eachMessage, this.#onFailure, environment, this.#logger);
-        if (result.kind === 'handled' || result.kind === 'skipped') delivery.ack();
-        else delivery.giveUp();
-        if (result.kind === 'failed') this.#fail(result.error);
-      }
-      this.#dispatch.giveBack(delivery.lane);
-    }
+  #laneOf({ topic, partition }: TopicPartition): Lane {
+    const lane = this.#ownership.lane(topic, partition);
+    if (lane === undefined) throw new MusterError('NOT_ASSIGNED', `${topic}/${partition}`);
+    return lane;
   }
 
-  /** @returns the message; undefined where it could not be decoded, which the policy has dealt with */
-  #messageOf(delivery: Delivery): Message<Value> | undefined {
-    const identity = this.#membership.identity();
-    if (identity === undefined) {
-      delivery.giveUp();
-      return undefined;
-    }
-    try {
-      return toMessage(delivery, {
-        codec: this.#codec,
-        generation: identity.generationId,
-        memberId: identity.memberId,
-        commit: ({ lane }) => this.#committer.flush([lane], COMMIT_TIMEOUT_MS),
-      });
-    } catch (thrown) {
-      this.#logger.error('message value could not be decoded', { error: messageOf(thrown) });
-      if (this.#onDecodeFailure === 'skip' || !(thrown instanceof HandlerFailedError)) delivery.ack();
-      else {
-        delivery.giveUp();
-        this.#fail(thrown);
-      }
-      return undefined;
-    }
+  #expire(lane: Lane, offset: number): void {
+    const expired = this.#handedOut.takeExpired(lane, offset, this.#own.maxPollIntervalMs);
+    if (expired === undefined) return;
+    this.#runner.expire(...expired).catch((thrown: unknown) => this.#fail(asMusterError(thrown, 'HANDLER_FAILED')));
   }
 
   #begin(use: 'run' | 'iterate'): void {
@@ -283,23 +291,78 @@ export class Consumer<Value> {
   #fail(error: MusterError): void {
     if (this.#failure !== undefined || this.#closing !== undefined) return;
     this.#failure = error;
-    this.#logger.error('consumer stops', { group: this.group, error: error.message });
-    const generation = this.#membership.identity()?.generationId ?? -1;
-    emit('failed', { group: this.group, memberId: this.#membership.memberId, generation, error });
+    this.#logger.error('consumer stops', { group: this.group, code: error.code, error: error.message });
+    this.#emit('failed', { error });
     void this.close();
   }
 
-  #topicNames(): string[] {
-    return this.#options.topics.map((topic) => (typeof topic === 'string' ? topic : topic.name));
+  #emit(name: EventName, what: Partial<MemberEvent>): void {
+    const generation = this.#membership.identity()?.generationId ?? -1;
+    emit(name, { group: this.group, memberId: this.#membership.memberId, generation, ...what });
+  }
+
+  #declared(topics: readonly (string | TopicSpec)[]): string[] {
+    this.#context.topics.declare(topics.filter((topic) => typeof topic !== 'string'));
+    return topics.map((topic) => (typeof topic === 'string' ? topic : topic.name));
+  }
+
+  #makeRunner(): Runner<Value> {
+    const { environment, telemetry, topics, streams } = this.#context;
+    return new Runner<Value>({
+      group: this.group,
+      dispatch: this.#dispatch,
+      environment,
+      telemetry,
+      logger: this.#logger,
+      ...this.#own,
+      deadLetters: new DeadLetters({ group: this.group, topics, streams, environment }),
+      toMessage: (delivery) => {
+        const identity = this.#membership.identity();
+        if (identity === undefined) return undefined;
+        const { generationId: generation, memberId } = identity;
+        const commit = ({ lane }: Delivery) => this.#committer.flush([lane], COMMIT_TIMEOUT_MS);
+        return toMessage(delivery, { codec: this.#codec, generation, memberId, commit });
+      },
+      onDeadLetter: ({ lane }, error) => this.#emit('dead-letter', { partitions: [lane.place], error }),
+      onFatal: (error) => this.#fail(error),
+    });
+  }
+
+  #makeWatchdog(): Watchdog {
+    const { environment, streams } = this.#context;
+    const logger = this.#logger;
+    return new Watchdog({
+      environment,
+      streams,
+      logger,
+      ...this.#own,
+      blockedMs: this.#own.blockedWarningMs,
+      lanes: () => this.#ownership.lanes(),
+      isWorking: () => this.#membership.mayHandle() && this.#closing === undefined,
+      onStalled: (lane, reason) => {
+        logger.error('a partition does not move: reading it anew', { ...lane.place, reason });
+        this.#emit('stalled', { partitions: [lane.place] });
+      },
+      onRecovered: (lane) => {
+        logger.info('a partition moves again', lane.place);
+        this.#emit('recovered', { partitions: [lane.place] });
+      },
+      onBlocked: (blockedMs) => {
+        this.#lastBlocked = { atMs: environment.clock.now(), blockedMs };
+        logger.warn('the event loop stood still: heartbeats were late', { blockedMs: Math.round(blockedMs) });
+        this.#emit('blocked', { blockedMs });
+      },
+      onExpired: (lane, offset) => this.#expire(lane, offset),
+    });
   }
 
   #makeOwnership(): Ownership {
     const { environment, topics } = this.#context;
-    const { onAssigned, onRevoked, onLost, drainTimeoutMs } = this.#options;
+    const { onAssigned, onRevoked, onLost } = this.#options;
     const { rebalanceTimeoutMs } = this.#settings;
     return new Ownership({
       group: this.group,
-      topics: this.#topicNames(),
+      topics: () => this.#topics,
       registry: topics,
       ...assignorSettings(this.#options.assignors),
       hooks: {
@@ -309,7 +372,7 @@ export class Consumer<Value> {
       },
       environment,
       logger: this.#logger,
-      drainTimeoutMs: drainTimeoutMs ?? rebalanceTimeoutMs / 3,
+      drainTimeoutMs: this.#own.drainTimeoutMs,
       hookTimeoutMs: rebalanceTimeoutMs,
       commitTimeoutMs: Math.min(COMMIT_TIMEOUT_MS, rebalanceTimeoutMs / 3),
       committer: () => this.#committer,
@@ -321,25 +384,20 @@ export class Consumer<Value> {
   async #openLanes(partitions: readonly TopicPartition[]): Promise<(() => Lane)[]> {
     const { client, streams, topics: registry, environment } = this.#context;
     const { groupId, rebalanceTimeoutMs, heartbeatIntervalMs } = this.#settings;
-    const { start = 'earliest', startFallback = 'earliest', bufferMessages = 256 } = this.#options;
+    const { start, startFallback, bufferMessages, unackedMessages, stallTimeoutMs } = this.#own;
     const times = { timeoutMs: rebalanceTimeoutMs / 2, resendMs: heartbeatIntervalMs };
     const points = await startingPoints(
       { client, streams, registry, environment, groupId, start, startFallback, ...times },
       partitions,
     );
-    return points.map(({ topic, partition, offset, isNew }) => () => {
-      return new Lane({
-        topic,
-        partition,
-        environment,
-        startOffset: offset,
-        startIsNew: isNew,
-        unackedMax: this.#options.unackedMessages ?? 1_000,
-        openReader: (onReadable) =>
-          PartitionReader.of(topic, partition, offset, bufferMessages, onReadable, this.#context),
-        onReadable: (lane) => this.#dispatch.offer(lane),
-        onAck: () => this.#committer.onAck(),
-      });
+    return lanesAt(points, {
+      context: { ...this.#context, logger: this.#logger },
+      bufferMessages,
+      unackedMessages,
+      stoppedAfterMs: stallTimeoutMs,
+      onDenied: (error) => this.#fail(error),
+      onReadable: (lane) => this.#dispatch.offer(lane),
+      onAck: () => this.#committer.onAck(),
     });
   }
 }

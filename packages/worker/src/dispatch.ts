@@ -6,7 +6,8 @@
  * D3 nothing is handed out while ownership is in doubt, read from the clock at that moment.
  */
 
-import type { Delivery, Lane } from './lane.js';
+import type { Delivery } from './delivery.js';
+import type { Lane } from './lane.js';
 
 export interface DispatchOptions {
   /** Whether work may begin now. */

@@ -14,18 +14,23 @@ export const workerErrors = {
   CONNECTION_FAILED: { retriable: true, message: 'no NATS server could be reached' },
   INVALID_ARGUMENT: { retriable: false, message: 'an argument is not allowed' },
   UNKNOWN_TOPIC: { retriable: false, message: 'the topic is not in the registry' },
+  UNKNOWN_STREAM: { retriable: false, message: 'JetStream has no such stream' },
+  PARTITION_COUNT_MISMATCH: { retriable: false, message: 'the partition count does not match the stream' },
   TOPIC_EXISTS: { retriable: false, message: 'the topic exists' },
   STREAM_REFUSED: { retriable: false, message: 'JetStream refused' },
   STREAM_UNAVAILABLE: { retriable: true, message: 'JetStream did not answer' },
   COMMIT_REFUSED: { retriable: false, message: 'the partition is no longer owned: the offset was not committed' },
   COMMIT_POSTPONED: { retriable: true, message: 'the group is rebalancing: the offset is not committed yet' },
   OWNERSHIP_LOST: { retriable: false, message: 'the partition is no longer owned' },
+  NOT_ASSIGNED: { retriable: false, message: 'the partition is not assigned to this consumer' },
   HANDLER_FAILED: { retriable: false, message: 'the message handler failed' },
+  HANDLER_TIMEOUT: { retriable: false, message: 'the message handler takes longer than maxPollIntervalMs' },
+  DEAD_LETTER_FAILED: { retriable: false, message: 'the message could not be moved to the dead-letter topic' },
   DECODE_FAILED: { retriable: false, message: 'the message value could not be decoded' },
   HOOK_FAILED: { retriable: false, message: 'a hook of the application failed' },
   ASSIGNOR_FAILED: { retriable: false, message: 'the assignor gave no valid assignment' },
   NO_COMMITTED_OFFSET: { retriable: false, message: 'the partition has no committed offset' },
-  OFFSET_OUT_OF_RANGE: { retriable: false, message: 'the committed offset has left the stream' },
+  OFFSET_OUT_OF_RANGE: { retriable: false, message: 'the offset is outside of what the stream has' },
   QUEUE_FULL: { retriable: true, message: 'too much is waiting already' },
   INCOMPLETE_ANSWER: { retriable: true, message: 'not every partition of the cluster answered' },
 } as const satisfies Record<string, { readonly retriable: boolean; readonly message: string }>;
@@ -62,6 +67,13 @@ export class MusterError extends Error {
   }
 }
 
+/** A message's place. */
+export interface FailedPlace {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+}
+
 /** A handler failed for good; says on which message. `cause` is what the handler threw. */
 export class HandlerFailedError extends MusterError {
   override readonly name = 'HandlerFailedError';
@@ -70,8 +82,8 @@ export class HandlerFailedError extends MusterError {
   readonly offset: number;
 
   constructor(
-    code: 'HANDLER_FAILED' | 'DECODE_FAILED',
-    place: { readonly topic: string; readonly partition: number; readonly offset: number },
+    code: 'HANDLER_FAILED' | 'HANDLER_TIMEOUT' | 'DECODE_FAILED' | 'DEAD_LETTER_FAILED',
+    place: FailedPlace,
     cause: unknown,
   ) {
     super(code, `${place.topic}/${place.partition} at offset ${place.offset}: ${messageOf(cause)}`, { cause });

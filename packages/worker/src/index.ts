@@ -10,13 +10,16 @@ export {
   stickyAssignor,
 } from '@muster/assignors';
 export { Admin, type ItemResult, type PartitionLag, type PartitionOffset } from './admin.js';
+export type { Batch } from './batch.js';
 export { type Cancel, type Clock, type Environment, systemClock } from './clock.js';
 export { bytesCodec, type Codec, jsonCodec, msgpackCodec, stringCodec } from './codecs.js';
+export { type CommitNote, encodeCommitNote, parseCommitNote } from './commit-note.js';
 export type { CommitPolicy } from './committer.js';
-export { type CloseOptions, Consumer, type ConsumerHealth, type RunOptions } from './consumer.js';
-export { HandlerFailedError, MusterError, type MusterErrorCode } from './errors.js';
+export { type CloseOptions, Consumer } from './consumer.js';
+export { type FailedPlace, HandlerFailedError, MusterError, type MusterErrorCode } from './errors.js';
 export type { MemberEvent } from './events.js';
-export type { FailurePolicy } from './failure-policy.js';
+export type { DeadLetterPolicy, FailurePolicy, LastResort } from './failure-policy.js';
+export type { ConsumerHealth, PartitionHealth } from './health.js';
 export { type Logger, silentLogger } from './logger.js';
 export { type Holding, Member, type PlainMemberOptions } from './member.js';
 export type { OfferedProtocol } from './member-handler.js';
@@ -24,7 +27,11 @@ export type { Message } from './message.js';
 export { type ConnectOptions, connect, Muster, type ProducerOptions } from './muster.js';
 export type { ConsumerOptions, MemberOptions } from './options.js';
 export type { OwnershipHooks } from './ownership.js';
+export type { Position } from './positions.js';
 export { type OutgoingMessage, Producer, type ProducerLimits, type Stored } from './producer.js';
+export { PROGRESS_WINDOW_MAX, type ProgressSample, type ProgressVerdict, ProgressWindow } from './progress.js';
+export type { RunOptions } from './run-options.js';
+export { type CloseOnSignalsOptions, type Closing, closeOnSignals } from './shutdown.js';
 export type { Start, StartFallback } from './start-offset.js';
 export type {
   Bucket,
@@ -38,6 +45,7 @@ export type {
   StreamReader,
   Streams,
 } from './streams.js';
+export { noTelemetry, openTelemetry, type Telemetry, type TracedMessage } from './telemetry.js';
 export { type Key, type KeyHash, partitionOfKey, type TopicSpec } from './topic.js';
 export { type TopicOptions, Topics } from './topics.js';
 export type { ConnectionEvent, Incoming, Transport, Unsubscribe } from './transport.js';

@@ -8,25 +8,20 @@
  * L3 one lane is one period of ownership: its signal aborts when the ownership ends, and it never comes back.
  */
 
+import type { TopicPartition } from '@muster/protocol';
 import type { Environment } from './clock.js';
-import type { MusterError } from './errors.js';
+import { Delivery } from './delivery.js';
+import { MusterError } from './errors.js';
+import { ProgressWindow } from './progress.js';
 import type { PartitionReader } from './reader.js';
-import type { StreamMessage } from './streams.js';
 import type { TopicSpec } from './topic.js';
 import { type Deferred, deferred, withinMs } from './waiting.js';
 
-/** A message on its way through a handler. */
-export interface Delivery {
-  readonly lane: Lane;
-  readonly message: StreamMessage;
-  /** Handled: may be committed once all before it are. Harmless when called twice or late. */
-  ack(): void;
-  /** Not handled, and nobody works on it any more: nothing from here on can be committed by this lane. */
-  giveUp(): void;
-}
-
 interface Entry {
   readonly offset: number;
+  readonly timestampMs: number;
+  readonly deliveredAtMs: number;
+  readonly delivery: Delivery | undefined;
   state: 'running' | 'acked' | 'given-up';
 }
 
@@ -35,6 +30,8 @@ export interface LaneOptions {
   readonly partition: number;
   readonly environment: Environment;
   readonly unackedMax: number;
+  /** Without a commit for so long, a lane with messages left counts as stopped. */
+  readonly stoppedAfterMs: number;
   /** Where reading starts; counts as committed until a message is handled. */
   readonly startOffset: number;
   /** The start was decided here, not read from a commit: it has to be committed to last. */
@@ -51,6 +48,9 @@ export class Lane {
   readonly #options: LaneOptions;
   readonly #reader: PartitionReader;
   readonly #abort = new AbortController();
+  readonly #handover = new AbortController();
+  readonly #onEnd = new Map<Delivery, (reason: MusterError) => void>();
+  readonly #window: ProgressWindow;
   /** Delivered and not yet behind the mark, in offset order. */
   readonly #book: Entry[] = [];
   #running = 0;
@@ -58,6 +58,9 @@ export class Lane {
   #committed: number;
   #position: number;
   #isStopped = false;
+  #isPaused = false;
+  /** Set by the watchdog (watchdog.ts) while nothing moves. */
+  isStalled = false;
   #idle: Deferred<void> | undefined;
 
   constructor(options: LaneOptions) {
@@ -67,12 +70,20 @@ export class Lane {
     this.#mark = options.startOffset;
     this.#position = options.startOffset;
     this.#committed = options.startIsNew ? -1 : options.startOffset;
+    this.#window = new ProgressWindow(options.environment.clock.now(), options.stoppedAfterMs);
     this.#reader = options.openReader(() => options.onReadable(this));
   }
 
+  get place(): TopicPartition {
+    return { topic: this.topic.name, partition: this.partition };
+  }
   /** Aborts when this period of ownership ends. */
   get signal(): AbortSignal {
     return this.#abort.signal;
+  }
+  /** Aborts when the group waits for what is running here: finish soon. */
+  get handover(): AbortSignal {
+    return this.#handover.signal;
   }
   /** The offset to commit: of the first message not handled. */
   get mark(): number {
@@ -94,10 +105,38 @@ export class Lane {
     return this.#running;
   }
   get needsCommit(): boolean {
-    return this.#mark > this.#committed;
+    return this.#mark !== this.#committed;
+  }
+  get isPaused(): boolean {
+    return this.#isPaused;
+  }
+  get window(): ProgressWindow {
+    return this.#window;
+  }
+  /** Messages not handled yet, as far as known: those to deliver and those delivered. */
+  get unhandled(): number {
+    return this.#reader.behind + this.#book.length;
+  }
+  /** When the oldest message not handled yet was stored, wall clock; undefined where none is known. */
+  get oldestTimestampMs(): number | undefined {
+    return this.#book[0]?.timestampMs ?? this.#reader.nextTimestampMs;
+  }
+  /** The first message that was delivered and neither acked nor given up. */
+  get oldestRunning(): { readonly offset: number; readonly deliveredAtMs: number } | undefined {
+    return this.#book.find(({ state }) => state === 'running');
+  }
+  /** Changes whenever anything moves here. */
+  get progress(): string {
+    return `${this.#mark}/${this.#position}/${this.#reader.nextOffset}`;
+  }
+  /** Why reading does not work at the moment; undefined where it does. */
+  get problem(): string | undefined {
+    return this.#reader.problem;
   }
   get isReadable(): boolean {
-    return !this.#isStopped && this.#book.length < this.#options.unackedMax && this.#reader.isReadable;
+    return (
+      !this.#isStopped && !this.#isPaused && this.#book.length < this.#options.unackedMax && this.#reader.isReadable
+    );
   }
 
   /** @returns the next message, if there is one and it may be delivered now */
@@ -105,17 +144,76 @@ export class Lane {
     if (!this.isReadable) return undefined;
     const message = this.#reader.take();
     if (message === undefined) return undefined;
-    const entry: Entry = { offset: message.offset, state: 'running' };
+    const entry: Entry = {
+      offset: message.offset,
+      timestampMs: message.timestampMs,
+      deliveredAtMs: this.#options.environment.clock.now(),
+      delivery: new Delivery(this, message, (state) => this.#settle(entry, state)),
+      state: 'running',
+    };
     this.#book.push(entry);
     this.#running += 1;
     this.#position = message.offset + 1;
-    const settle = (state: 'acked' | 'given-up') => this.#settle(entry, state);
-    return { lane: this, message, ack: () => settle('acked'), giveUp: () => settle('given-up') };
+    return entry.delivery;
   }
 
   /** The coordinator has acknowledged this offset. */
-  committedAt(offset: number): void {
-    this.#committed = Math.max(this.#committed, offset);
+  committedAt(offset: number, behind: number): void {
+    this.#committed = offset;
+    this.#window.add({ atMs: this.#options.environment.clock.now(), offset, behind });
+  }
+
+  /** Delivers nothing until `resume`; reading ahead and what is running go on. */
+  pause(): void {
+    this.#isPaused = true;
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+    if (this.isReadable) this.#options.onReadable(this);
+  }
+
+  /** Goes on at another offset. What was delivered before counts no more, whatever becomes of it. */
+  seek(offset: number): void {
+    for (const entry of this.#book) entry.state = 'given-up';
+    this.#book.length = 0;
+    this.#running = 0;
+    this.#idle?.resolve();
+    this.#mark = offset;
+    this.#position = offset;
+    this.#reader.restart(offset);
+  }
+
+  /** Reads again from the same place, over a new stream reader. */
+  reread(): void {
+    this.#reader.restart(this.#position);
+    if (this.isReadable) this.#options.onReadable(this);
+  }
+
+  /**
+   * Counts everything before the offset as handled. Throws MusterError OFFSET_OUT_OF_RANGE for an offset before the mark or
+   * beyond what was delivered.
+   */
+  markTo(offset: number): void {
+    if (!Number.isInteger(offset) || offset < this.#mark || offset > this.#position) {
+      const range = `${this.#mark} to ${this.#position}`;
+      throw new MusterError(
+        'OFFSET_OUT_OF_RANGE',
+        `${this.topic.name}/${this.partition}: ${offset} is outside ${range}`,
+      );
+    }
+    for (const entry of [...this.#book]) if (entry.offset < offset) entry.delivery?.ack();
+    // Offsets between two messages of this partition belong to others of the stream.
+    if (this.#book.length === 0 || (this.#book[0]?.offset ?? 0) >= offset) this.#mark = Math.max(this.#mark, offset);
+  }
+
+  /** Calls back once with the reason when the ownership ends, unless `forget` came first. */
+  onEnd(delivery: Delivery, run: (reason: MusterError) => void): void {
+    this.#onEnd.set(delivery, run);
+  }
+
+  forget(delivery: Delivery): void {
+    this.#onEnd.delete(delivery);
   }
 
   /** Delivers no more; what is running goes on. */
@@ -130,6 +228,7 @@ export class Lane {
   async drain(timeoutMs: number): Promise<boolean> {
     this.stop();
     if (this.#running > 0 && !this.signal.aborted) {
+      this.#handover.abort(new MusterError('REBALANCE_IN_PROGRESS', 'the group waits for this handler'));
       this.#idle ??= deferred();
       await withinMs(this.#options.environment.clock, timeoutMs, this.#idle.promise, this.signal);
     }
@@ -140,7 +239,10 @@ export class Lane {
   end(reason: MusterError): void {
     this.stop();
     this.#reader.close();
-    if (!this.signal.aborted) this.#abort.abort(reason);
+    if (this.signal.aborted) return;
+    this.#abort.abort(reason);
+    for (const run of [...this.#onEnd.values()]) run(reason);
+    this.#onEnd.clear();
   }
 
   #settle(entry: Entry, state: 'acked' | 'given-up'): void {

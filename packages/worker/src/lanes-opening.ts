@@ -6,7 +6,10 @@ import { errorName, type FetchReply, type GroupId, type TopicPartition } from '@
 import type { Environment } from './clock.js';
 import type { CoordinatorClient } from './coordinator-client.js';
 import { MusterError } from './errors.js';
-import { placeOf } from './lane.js';
+import { Lane, placeOf } from './lane.js';
+import type { Logger } from './logger.js';
+import { offsetOfPosition } from './positions.js';
+import { PartitionReader } from './reader.js';
 import { type Start, type StartFallback, type StartOffset, startOffset } from './start-offset.js';
 import type { StreamBounds, Streams } from './streams.js';
 import type { TopicSpec } from './topic.js';
@@ -47,8 +50,12 @@ export async function startingPoints(
     const bounds = boundsByStream.get(topic.stream) ?? (await options.streams.bounds(topic.stream));
     boundsByStream.set(topic.stream, bounds);
     const place = placeOf(name, partition);
-    const policy = { start: options.start, fallback: options.startFallback };
-    points.push({ topic, partition, ...startOffset(place, committed.get(place), bounds, policy) });
+    const offset = committed.get(place);
+    const { start: wanted, startFallback: fallback, streams } = options;
+    const isAtTime = offset === undefined && typeof wanted === 'object';
+    const start = isAtTime ? await offsetOfPosition(streams, topic, partition, wanted) : wanted;
+    const policy = { start: typeof start === 'object' ? 'committed' : start, fallback } as const;
+    points.push({ topic, partition, ...startOffset(place, offset, bounds, policy) });
   }
   return points;
 }
@@ -86,4 +93,35 @@ function readOffsets(reply: FetchReply): Map<string, number> | undefined {
     if (offset >= 0) offsets.set(placeOf(topic, partition), offset);
   }
   return offsets;
+}
+
+/** How lanes read and whom they tell. */
+export interface LaneSettings {
+  readonly context: { readonly streams: Streams; readonly environment: Environment; readonly logger: Logger };
+  readonly bufferMessages: number;
+  readonly unackedMessages: number;
+  readonly stoppedAfterMs: number;
+  onDenied(error: MusterError): void;
+  onReadable(lane: Lane): void;
+  onAck(): void;
+}
+
+/** @returns for each point how to open its lane, which starts to read at once */
+export function lanesAt(points: readonly StartingPoint[], settings: LaneSettings): (() => Lane)[] {
+  const { context, bufferMessages, unackedMessages, stoppedAfterMs, onDenied, onReadable, onAck } = settings;
+  return points.map(({ topic, partition, offset, isNew }) => () => {
+    return new Lane({
+      topic,
+      partition,
+      environment: context.environment,
+      startOffset: offset,
+      startIsNew: isNew,
+      unackedMax: unackedMessages,
+      stoppedAfterMs,
+      openReader: (onMessage) =>
+        PartitionReader.of(topic, partition, offset, bufferMessages, onMessage, { ...context, onDenied }),
+      onReadable,
+      onAck,
+    });
+  });
 }

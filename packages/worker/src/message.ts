@@ -4,8 +4,8 @@
 
 import type { Generation, MemberId } from '@muster/protocol';
 import type { Codec } from './codecs.js';
+import type { Delivery } from './delivery.js';
 import { HandlerFailedError } from './errors.js';
-import type { Delivery } from './lane.js';
 import type { Headers } from './streams.js';
 import { KEY_HEADER, type Key, keyOf } from './topic.js';
 
@@ -23,8 +23,10 @@ export interface Message<Value> {
   /** The generation under which it was delivered: a fencing token that never repeats within a group. */
   readonly generation: Generation;
   readonly memberId: MemberId;
-  /** Aborts when the partition is no longer owned: whatever the handler does after that, another may do too. */
+  /** Aborts when the partition is no longer owned, or the handler's time is over: what it does then, another may do too. */
   readonly signal: AbortSignal;
+  /** Aborts when somebody waits for this handler: a rebalance takes the partition away. Finish soon; commits still work. */
+  readonly handover: AbortSignal;
   /** Marks the message as handled; the commit follows by policy. */
   ack(): void;
   /** Marks it and commits now. Throws MusterError COMMIT_REFUSED when ownership was lost, COMMIT_POSTPONED, or a refusal. */
@@ -53,7 +55,10 @@ export function toMessage<Value>(delivery: Delivery, context: MessageContext<Val
     timestampMs: message.timestampMs,
     generation: context.generation,
     memberId: context.memberId,
-    signal: lane.signal,
+    get signal() {
+      return delivery.signal;
+    },
+    handover: lane.handover,
     ack: () => delivery.ack(),
     commit: () => {
       delivery.ack();

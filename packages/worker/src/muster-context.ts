@@ -6,6 +6,7 @@ import type { Environment } from './clock.js';
 import type { CoordinatorClient } from './coordinator-client.js';
 import type { Logger } from './logger.js';
 import type { Streams } from './streams.js';
+import type { Telemetry } from './telemetry.js';
 import type { Topics } from './topics.js';
 
 export interface MusterContext {
@@ -14,5 +15,6 @@ export interface MusterContext {
   readonly topics: Topics;
   readonly environment: Environment;
   readonly logger: Logger;
+  readonly telemetry: Telemetry;
   readonly clientId: string;
 }

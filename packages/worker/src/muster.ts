@@ -18,7 +18,8 @@ import { dialNats, type NatsOptions, NatsTransport } from './nats-transport.js';
 import type { ConsumerOptions } from './options.js';
 import { Producer, type ProducerLimits } from './producer.js';
 import type { Streams } from './streams.js';
-import type { TopicSpec } from './topic.js';
+import { noTelemetry, openTelemetry, type Telemetry } from './telemetry.js';
+import type { KeyHash, TopicSpec } from './topic.js';
 import { Topics } from './topics.js';
 import type { Transport } from './transport.js';
 
@@ -32,6 +33,8 @@ export interface ConnectOptions extends NatsOptions {
   readonly connection?: NatsConnection;
   /** Silent by default. */
   readonly logger?: Logger;
+  /** Spans for what is sent and handled, through the global tracer of `@opentelemetry/api`, if that is installed. Default false. */
+  readonly openTelemetry?: boolean;
 }
 
 export interface ProducerOptions<Value> extends ProducerLimits {
@@ -39,6 +42,8 @@ export interface ProducerOptions<Value> extends ProducerLimits {
   readonly topic: string | TopicSpec;
   /** Default JSON. */
   readonly codec?: Codec<Value>;
+  /** Another hash from key to partition than the topic's, such as Kafka's `murmur2`. All producers of a topic must agree. */
+  readonly keyHash?: KeyHash;
 }
 
 interface Closable {
@@ -51,16 +56,30 @@ interface Closable {
  * @returns the connection; throws MusterError CONNECTION_FAILED, INVALID_ARGUMENT
  */
 export async function connect(options: ConnectOptions = {}): Promise<Muster> {
-  const { cluster = 'default', clientId, connection, logger = silentLogger, ...nats } = options;
+  const {
+    cluster = 'default',
+    clientId,
+    connection,
+    logger = silentLogger,
+    openTelemetry: isTraced,
+    ...nats
+  } = options;
   if (!/^[A-Za-z0-9_-]{1,64}$/.test(cluster)) {
     throw new MusterError('INVALID_ARGUMENT', 'a cluster name has 1 to 64 of A-Z a-z 0-9 _ -');
   }
-  const environment: Environment = { clock: systemClock, random: Math.random, newId: () => nuid.next() };
+  const environment: Environment = {
+    clock: systemClock,
+    wallNow: Date.now,
+    random: Math.random,
+    newId: () => nuid.next(),
+  };
+  const telemetry = isTraced === true ? await openTelemetry(logger) : noTelemetry;
   const live = connection ?? (await dialNats(nats));
   const inbox = nats.inboxPrefix === undefined ? {} : { inboxPrefix: nats.inboxPrefix };
   const transport = new NatsTransport(live, { isOwn: connection === undefined, ...inbox });
   const streams = new NatsStreams(live, transport, environment);
-  return new Muster({ cluster, clientId: clientId ?? nats.name ?? 'muster', transport, streams, environment, logger });
+  const ports = { transport, streams, environment, logger, telemetry };
+  return new Muster({ cluster, clientId: clientId ?? nats.name ?? 'muster', ...ports });
 }
 
 export class Muster {
@@ -80,14 +99,15 @@ export class Muster {
     readonly streams: Streams;
     readonly environment: Environment;
     readonly logger: Logger;
+    readonly telemetry?: Telemetry;
   }) {
-    const { cluster, clientId, transport, streams, environment, logger } = parts;
+    const { cluster, clientId, transport, streams, environment, logger, telemetry = noTelemetry } = parts;
     const subjects = new Subjects(cluster);
     this.cluster = cluster;
     this.topics = new Topics({ streams, clock: environment.clock, cluster, subjects });
     this.#transport = transport;
     const client = new CoordinatorClient({ transport, subjects, environment, logger });
-    this.#context = { client, streams, topics: this.topics, environment, logger, clientId };
+    this.#context = { client, streams, topics: this.topics, environment, logger, clientId, telemetry };
   }
 
   /**
@@ -113,11 +133,12 @@ export class Muster {
   /** @returns a producer for one topic; throws MusterError UNKNOWN_TOPIC, STREAM_UNAVAILABLE */
   async producer<Value = unknown>(options: ProducerOptions<Value>): Promise<Producer<Value>> {
     this.#requireOpen();
-    const { topic: wanted, codec = jsonCodec<Value>(), ...limits } = options;
+    const { topic: wanted, codec = jsonCodec<Value>(), keyHash, ...limits } = options;
     if (typeof wanted !== 'string') this.topics.declare([wanted]);
-    const topic = await this.topics.describe(typeof wanted === 'string' ? wanted : wanted.name);
-    const { streams, environment } = this.#context;
-    return this.#tracked(new Producer({ topic, codec, streams, environment, limits }));
+    const registered = await this.topics.describe(typeof wanted === 'string' ? wanted : wanted.name);
+    const topic = keyHash === undefined ? registered : { ...registered, keyHash };
+    const { streams, environment, telemetry } = this.#context;
+    return this.#tracked(new Producer({ topic, codec, streams, environment, telemetry, limits }));
   }
 
   /** @returns the administration of the cluster's groups; `timeoutMs` bounds each of its calls, default 15,000 */

@@ -68,9 +68,23 @@ export class NatsReader implements StreamReader {
 
   /** Ends the reader: what follows could be incomplete. */
   fail(reason: string): void {
+    this.#end(new MusterError('STREAM_UNAVAILABLE', reason));
+  }
+
+  /** @returns whether a subject is one that this reader publishes or listens to */
+  uses(subject: string): boolean {
+    return subject === this.#nextSubject || subject === `${this.#options.inbox}.*`;
+  }
+
+  /** The server does not allow what this reader needs. */
+  deny(operation: string, subject: string): void {
+    this.#end(new MusterError('TOPIC_AUTHORIZATION_FAILED', `NATS permissions deny ${operation} on ${subject}`));
+  }
+
+  #end(error: MusterError): void {
     if (this.#isClosed) return;
     this.close();
-    this.#options.events.onFailed(new MusterError('STREAM_UNAVAILABLE', reason));
+    this.#options.events.onFailed(error);
   }
 
   #request(): void {

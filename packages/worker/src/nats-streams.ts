@@ -15,6 +15,7 @@ import {
   headers as natsHeaders,
   ReplayPolicy,
   RetentionPolicy,
+  type SeqMsgRequest,
   StorageType,
 } from 'nats';
 import type { Environment } from './clock.js';
@@ -73,6 +74,7 @@ export class NatsStreams implements Streams {
     // A pull that was under way when the connection broke is lost, and nobody would say so before its idle heartbeats.
     stopListening = this.#transport.onConnection((event) => {
       if (event.kind === 'connected' || event.kind === 'closed') reader.fail('the connection was lost');
+      else if (event.kind === 'denied' && reader.uses(event.subject)) reader.deny(event.operation, event.subject);
     });
     return {
       behind: reader.behind,
@@ -118,6 +120,42 @@ export class NatsStreams implements Streams {
     return info.num_pending;
   }
 
+  async offsetAt(at: { readonly stream: string; readonly subject: string; readonly timeMs: number }): Promise<number> {
+    const manager = await this.#managed();
+    const info = await throwing(
+      manager.consumers.add(at.stream, {
+        ...readerConfig(this.#environment.newId(), at.subject),
+        deliver_policy: DeliverPolicy.StartTime,
+        opt_start_time: new Date(at.timeMs).toISOString(),
+      }),
+    );
+    manager.consumers.delete(info.stream_name, info.name).catch(() => {});
+    // Where the consumer stands before it has delivered anything.
+    return info.delivered.stream_seq + 1;
+  }
+
+  async firstFrom(config: ReaderConfig) {
+    const manager = await this.#managed();
+    // The one request of this API that nats.js has no type for: the next message of a subject from a sequence on.
+    const query: SeqMsgRequest & { readonly next_by_subj: string } = {
+      seq: Math.max(1, config.startOffset),
+      next_by_subj: config.subject,
+    };
+    try {
+      const found = await manager.streams.getMessage(config.stream, query);
+      return { offset: found.seq, subject: found.subject, timestampMs: found.time.getTime() };
+    } catch (thrown) {
+      if (apiCode(thrown) === NO_SUCH_KEY) return undefined;
+      throw streamError(thrown);
+    }
+  }
+
+  async subjectsOf(stream: string): Promise<readonly string[] | undefined> {
+    const manager = await this.#managed();
+    const info = await orMissing(manager.streams.info(stream), undefined);
+    return info?.config.subjects;
+  }
+
   async createStream(config: StreamConfig): Promise<void> {
     const manager = await this.#managed();
     await throwing(
@@ -152,15 +190,9 @@ export class NatsStreams implements Streams {
   #addConsumer(manager: JetStreamManager, config: ReaderConfig) {
     return throwing(
       manager.consumers.add(config.stream, {
-        name: this.#environment.newId(),
-        ack_policy: AckPolicy.None,
+        ...readerConfig(this.#environment.newId(), config.subject),
         deliver_policy: DeliverPolicy.StartSequence,
         opt_start_seq: Math.max(1, config.startOffset),
-        filter_subject: config.subject,
-        replay_policy: ReplayPolicy.Instant,
-        mem_storage: true,
-        num_replicas: 1,
-        inactive_threshold: nanos(READER_INACTIVE_MS),
       }),
     );
   }
@@ -169,6 +201,19 @@ export class NatsStreams implements Streams {
     this.#manager ??= this.#connection.jetstreamManager({ timeout: API_TIMEOUT_MS, checkAPI: false });
     return throwing(this.#manager);
   }
+}
+
+/** A reader keeps nothing on disk and acknowledges nothing. */
+function readerConfig(name: string, subject: string) {
+  return {
+    name,
+    ack_policy: AckPolicy.None,
+    filter_subject: subject,
+    replay_policy: ReplayPolicy.Instant,
+    mem_storage: true,
+    num_replicas: 1,
+    inactive_threshold: nanos(READER_INACTIVE_MS),
+  };
 }
 
 class NatsBucket implements Bucket {
@@ -270,6 +315,9 @@ const passingCodes: ReadonlySet<string> = new Set([
 
 /** JetStream's own 5xx answers and everything about the connection are worth another try; the rest is a refusal. */
 function streamError(thrown: unknown): MusterError {
+  if (thrown instanceof NatsError && thrown.isPermissionError()) {
+    return new MusterError('TOPIC_AUTHORIZATION_FAILED', messageOf(thrown), { cause: thrown });
+  }
   const isPassing =
     thrown instanceof NatsError &&
     (thrown.api_error === undefined ? passingCodes.has(thrown.code) : thrown.api_error.code >= 500);

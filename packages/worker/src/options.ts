@@ -12,7 +12,7 @@ import { type GroupId, groupId, type InstanceId, instanceId } from '@muster/prot
 import type { Codec } from './codecs.js';
 import type { CommitPolicy } from './committer.js';
 import { asMusterError, MusterError } from './errors.js';
-import type { FailurePolicy } from './failure-policy.js';
+import type { FailurePolicy, LastResort } from './failure-policy.js';
 import type { Logger } from './logger.js';
 import type { OwnershipHooks } from './ownership.js';
 import type { Start, StartFallback } from './start-offset.js';
@@ -48,7 +48,16 @@ export interface ConsumerOptions<Value> extends MemberOptions, OwnershipHooks {
   /** Default `stop`. */
   readonly onFailure?: FailurePolicy;
   /** What to do with a value that cannot be decoded. Default `stop`. */
-  readonly onDecodeFailure?: 'stop' | 'skip';
+  readonly onDecodeFailure?: LastResort;
+  /**
+   * How long a handler may take for one call (in a `for await` loop: from delivery to ack). Default 300,000 ms, as in Kafka; then
+   * it counts as failed with HANDLER_TIMEOUT and is not tried again. Heartbeats do not depend on it.
+   */
+  readonly maxPollIntervalMs?: number;
+  /** A partition that does not move for so long although messages wait is reported and read anew. Default 30,000 ms. */
+  readonly stallTimeoutMs?: number;
+  /** The event loop standing still for longer than this is reported. Default 1,000 ms. */
+  readonly blockedWarningMs?: number;
   /** Messages buffered per partition. Default 256. */
   readonly bufferMessages?: number;
   /** Messages of one partition that may be delivered and not acked. Default 1,000. */
@@ -69,6 +78,44 @@ export interface MemberSettings {
 const SESSION_TIMEOUT_MS = 30_000;
 const REBALANCE_TIMEOUT_MS = 60_000;
 const HEARTBEAT_INTERVAL_MS = 3_000;
+const MAX_POLL_INTERVAL_MS = 300_000;
+const STALL_TIMEOUT_MS = 30_000;
+const BLOCKED_WARNING_MS = 1_000;
+const BUFFER_MESSAGES = 256;
+const UNACKED_MESSAGES = 1_000;
+
+/** The consumer's own settings, checked and complete. */
+export interface ConsumerSettings {
+  readonly onFailure: FailurePolicy;
+  readonly onDecodeFailure: LastResort;
+  readonly maxPollIntervalMs: number;
+  readonly stallTimeoutMs: number;
+  readonly blockedWarningMs: number;
+  readonly bufferMessages: number;
+  readonly unackedMessages: number;
+  readonly drainTimeoutMs: number;
+  readonly start: Start;
+  readonly startFallback: StartFallback;
+}
+
+/** @returns the settings; throws MusterError INVALID_ARGUMENT */
+export function consumerSettings<Value>(options: ConsumerOptions<Value>, member: MemberSettings): ConsumerSettings {
+  if (options.topics.length === 0) throw new MusterError('INVALID_ARGUMENT', 'a consumer needs a topic');
+  const { onFailure = { kind: 'stop' } } = options;
+  if (onFailure.kind === 'retry') positive('attempts', onFailure.attempts);
+  return {
+    onFailure,
+    onDecodeFailure: options.onDecodeFailure ?? 'stop',
+    maxPollIntervalMs: positive('maxPollIntervalMs', options.maxPollIntervalMs ?? MAX_POLL_INTERVAL_MS),
+    stallTimeoutMs: positive('stallTimeoutMs', options.stallTimeoutMs ?? STALL_TIMEOUT_MS),
+    blockedWarningMs: positive('blockedWarningMs', options.blockedWarningMs ?? BLOCKED_WARNING_MS),
+    bufferMessages: positive('bufferMessages', options.bufferMessages ?? BUFFER_MESSAGES),
+    unackedMessages: positive('unackedMessages', options.unackedMessages ?? UNACKED_MESSAGES),
+    drainTimeoutMs: options.drainTimeoutMs ?? member.rebalanceTimeoutMs / 3,
+    start: options.start ?? 'earliest',
+    startFallback: options.startFallback ?? 'earliest',
+  };
+}
 
 /** @returns the settings; throws MusterError INVALID_ARGUMENT */
 export function memberSettings(options: MemberOptions): MemberSettings {

@@ -23,7 +23,7 @@ import { decodeAssignment, type TopicPartition } from '@muster/protocol';
 import type { Environment } from './clock.js';
 import type { Committer } from './committer.js';
 import { asMusterError, MusterError, messageOf } from './errors.js';
-import { emit } from './events.js';
+import { type EventName, emit } from './events.js';
 import { type Lane, placeOf } from './lane.js';
 import type { Logger } from './logger.js';
 import type { MemberHandler, NewAssignment, OfferedProtocol } from './member-handler.js';
@@ -42,7 +42,8 @@ export interface OwnershipHooks {
 
 export interface OwnershipOptions {
   readonly group: string;
-  readonly topics: readonly string[];
+  /** What this consumer subscribes to now. */
+  readonly topics: () => readonly string[];
   readonly registry: Topics;
   readonly assignors: readonly Assignor[];
   readonly rebalanceProtocol: RebalanceProtocol;
@@ -75,13 +76,19 @@ export class Ownership implements MemberHandler {
     return this.#lanes.values();
   }
 
+  /** @returns the lane of a partition that is owned now */
+  lane(topic: string, partition: number): Lane | undefined {
+    return this.#lanes.get(placeOf(topic, partition));
+  }
+
   /** @returns the partitions owned now */
   assignment(): TopicPartition[] {
     return [...this.#lanes.values()].map(partitionOf);
   }
 
   protocols(): readonly OfferedProtocol[] {
-    const { assignors, topics } = this.#options;
+    const { assignors } = this.#options;
+    const topics = this.#options.topics();
     const owned = this.#options.rebalanceProtocol === 'cooperative' ? this.assignment() : [];
     // kafka: sends the generation of its last JoinGroup. Here it is that of the assignment that `owned` comes from: a
     // member that missed a SyncGroup must not pass an old ownership off as a new one.
@@ -100,9 +107,13 @@ export class Ownership implements MemberHandler {
     } else if (rebalanceProtocol === 'eager') {
       await this.release(lanes, this.#options.drainTimeoutMs);
     } else if (lanes.length > 0) {
+      // kafka: what is no longer subscribed is given up before the round that says so.
+      const topics = this.#options.topics();
+      const unwanted = lanes.filter((lane) => !topics.includes(lane.topic.name));
+      await this.release(unwanted, this.#options.drainTimeoutMs);
       // kafka: a commit that fails here does not stop the rejoin; what it leaves out is handled again at worst.
       await committer()
-        .flush(lanes, commitTimeoutMs, 'give-up')
+        .flush([...this.#lanes.values()], commitTimeoutMs, 'give-up')
         .catch((thrown: unknown) => logger.debug('not committed before joining', { reason: messageOf(thrown) }));
     }
   }
@@ -121,7 +132,8 @@ export class Ownership implements MemberHandler {
     const decoded = decodeAssignment(given.assignment);
     if (decoded.kind === 'malformed') throw new MusterError('ASSIGNOR_FAILED', decoded.reason);
     const assigned = decoded.value.partitions;
-    const { topics, logger, drainTimeoutMs } = this.#options;
+    const { logger, drainTimeoutMs } = this.#options;
+    const topics = this.#options.topics();
     // kafka: a leader with another view of our subscription: join again instead of installing.
     if (assigned.some(({ topic }) => !topics.includes(topic))) return 'rejoin';
     const generation = given.identity.generationId;
@@ -157,6 +169,8 @@ export class Ownership implements MemberHandler {
     if (lanes.length === 0) return;
     const { committer, commitTimeoutMs, hooks, logger } = this.#options;
     const partitions = lanes.map(partitionOf);
+    const waitedFor = lanes.filter(({ running }) => running > 0);
+    if (waitedFor.length > 0) this.#emit('waiting', waitedFor.map(partitionOf));
     const drained = await Promise.all(lanes.map((lane) => lane.drain(drainTimeoutMs)));
     if (drained.includes(false)) {
       logger.warn('handlers still run on partitions that are given up', { partitions, drainTimeoutMs });
@@ -215,7 +229,7 @@ export class Ownership implements MemberHandler {
     return partitions.flatMap(({ topic, partition }) => this.#lanes.get(placeOf(topic, partition)) ?? []);
   }
 
-  #emit(name: 'assigned' | 'revoked' | 'lost' | 'rebalance', partitions?: readonly TopicPartition[], error?: Error) {
+  #emit(name: EventName, partitions?: readonly TopicPartition[], error?: Error) {
     const { group } = this.#options;
     emit(name, {
       group,

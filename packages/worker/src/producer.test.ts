@@ -5,12 +5,20 @@ import { virtualEnvironment } from '../test/virtual-clock.js';
 import { jsonCodec } from './codecs.js';
 import { Producer, type ProducerLimits } from './producer.js';
 import type { PublishOutcome } from './streams.js';
+import { noTelemetry } from './telemetry.js';
 import { partitionOfKey } from './topic.js';
 
 function setUp(limits: ProducerLimits = {}) {
   const streams = new FakeStreams();
   const environment = virtualEnvironment();
-  const producer = new Producer<number>({ topic: orders, codec: jsonCodec(), streams, environment, limits });
+  const producer = new Producer<number>({
+    topic: orders,
+    codec: jsonCodec(),
+    streams,
+    environment,
+    limits,
+    telemetry: noTelemetry,
+  });
   return { streams, clock: environment.clock, producer };
 }
 

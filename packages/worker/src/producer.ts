@@ -12,6 +12,7 @@ import { MusterError } from './errors.js';
 import { Gate } from './gate.js';
 import { PartitionSender } from './partition-sender.js';
 import type { Streams } from './streams.js';
+import type { Telemetry } from './telemetry.js';
 import {
   hasKeyInSubject,
   KEY_HEADER,
@@ -57,6 +58,7 @@ export class Producer<Value> {
   readonly #codec: Codec<Value>;
   readonly #streams: Streams;
   readonly #environment: Environment;
+  readonly #telemetry: Telemetry;
   readonly #limits: Required<ProducerLimits>;
   readonly #inFlight: Gate;
   readonly #senders = new Map<number, PartitionSender>();
@@ -69,12 +71,14 @@ export class Producer<Value> {
     readonly codec: Codec<Value>;
     readonly streams: Streams;
     readonly environment: Environment;
+    readonly telemetry: Telemetry;
     readonly limits: ProducerLimits;
   }) {
     this.topic = options.topic;
     this.#codec = options.codec;
     this.#streams = options.streams;
     this.#environment = options.environment;
+    this.#telemetry = options.telemetry;
     this.#limits = {
       maxInFlight: options.limits.maxInFlight ?? 1_000,
       maxInFlightPerPartition: options.limits.maxInFlightPerPartition ?? 256,
@@ -130,10 +134,11 @@ export class Producer<Value> {
     if (this.#pending.size >= this.#limits.maxInFlight + this.#limits.maxWaiting) {
       throw new MusterError('QUEUE_FULL', `${this.#pending.size} messages are waiting for topic ${this.topic.name}`);
     }
-    const headers = this.#headersOf(message);
     const messageId = message.messageId ?? this.#environment.newId();
-    const outgoing = { subject, payload, headers, messageId, deadlineAtMs };
-    const outcome = await this.#senderOf(partition).submit(outgoing);
+    const traced = { topic: this.topic.name, partition, headers: this.#headersOf(message) };
+    const outcome = await this.#telemetry.send(traced, (headers) =>
+      this.#senderOf(partition).submit({ subject, payload, headers, messageId, deadlineAtMs }),
+    );
     return { topic: this.topic.name, partition, offset: outcome.offset, duplicate: outcome.duplicate };
   }
 

@@ -6,7 +6,7 @@
  */
 
 import { backoffMs, type Cancel, type Environment } from './clock.js';
-import { asMusterError, messageOf } from './errors.js';
+import { asMusterError, type MusterError } from './errors.js';
 import type { Logger } from './logger.js';
 import type { StreamMessage, StreamReader, Streams } from './streams.js';
 import { partitionFilter, type TopicSpec } from './topic.js';
@@ -24,6 +24,8 @@ export interface PartitionReaderOptions {
   readonly bufferMessagesMax: number;
   /** A message has come into an empty buffer. */
   onReadable(): void;
+  /** Reading is not allowed: trying again cannot help. */
+  onDenied(error: MusterError): void;
 }
 
 export class PartitionReader {
@@ -35,6 +37,9 @@ export class PartitionReader {
   #nextOffset: number;
   #behind = 0;
   #failures = 0;
+  #problem: string | undefined;
+  /** Which opening of a stream reader counts: what an earlier one says is ignored. */
+  #opening = 0;
   #cancelReopen: Cancel = () => {};
   #isClosed = false;
 
@@ -51,12 +56,12 @@ export class PartitionReader {
     startOffset: number,
     bufferMessagesMax: number,
     onReadable: () => void,
-    context: Pick<PartitionReaderOptions, 'streams' | 'environment' | 'logger'>,
+    context: Pick<PartitionReaderOptions, 'streams' | 'environment' | 'logger' | 'onDenied'>,
   ): PartitionReader {
-    const { streams, environment, logger } = context;
+    const { streams, environment, logger, onDenied } = context;
     const subject = partitionFilter(topic, partition);
     const position = { stream: topic.stream, subject, startOffset };
-    return new PartitionReader({ streams, environment, logger, ...position, bufferMessagesMax, onReadable });
+    return new PartitionReader({ streams, environment, logger, ...position, bufferMessagesMax, onReadable, onDenied });
   }
 
   /** Messages of the partition not taken yet, as far as known. */
@@ -66,6 +71,33 @@ export class PartitionReader {
 
   get isReadable(): boolean {
     return this.#buffer.length > 0;
+  }
+
+  /** The next offset to come from the stream. */
+  get nextOffset(): number {
+    return this.#nextOffset;
+  }
+
+  /** When the next message to take was stored; undefined where none is buffered. */
+  get nextTimestampMs(): number | undefined {
+    return this.#buffer[0]?.timestampMs;
+  }
+
+  /** Why there is no stream reader at the moment. */
+  get problem(): string | undefined {
+    return this.#problem;
+  }
+
+  /** Drops what is buffered and reads on at another offset. */
+  restart(offset: number): void {
+    if (this.#isClosed) return;
+    this.#cancelReopen();
+    this.#reader?.close();
+    this.#reader = undefined;
+    this.#buffer.length = 0;
+    this.#behind = 0;
+    this.#nextOffset = offset;
+    void this.#open();
   }
 
   /** @returns the next message, if one is there */
@@ -85,30 +117,36 @@ export class PartitionReader {
 
   async #open(): Promise<void> {
     const { streams, stream, subject } = this.#options;
+    this.#opening += 1;
+    const opening = this.#opening;
+    const isCurrent = () => this.#opening === opening && !this.#isClosed;
     try {
       // A reader may fail before it is handed over; then it is no longer the one to keep.
       let hasFailed = false;
       const reader = await streams.openReader(
         { stream, subject, startOffset: this.#nextOffset },
         {
-          onMessage: (message) => this.#onMessage(message),
+          onMessage: (message) => {
+            if (isCurrent()) this.#onMessage(message);
+          },
           onFailed: (error) => {
             hasFailed = true;
-            this.#onFailed(error.message);
+            if (isCurrent()) this.#onFailed(error);
           },
         },
       );
       if (hasFailed) return;
-      if (this.#isClosed) {
+      if (!isCurrent()) {
         reader.close();
         return;
       }
       this.#reader = reader;
+      this.#problem = undefined;
       this.#behind = reader.behind;
       this.#asked = 0;
       this.#pull();
     } catch (thrown) {
-      this.#onFailed(messageOf(asMusterError(thrown, 'STREAM_UNAVAILABLE')));
+      if (isCurrent()) this.#onFailed(asMusterError(thrown, 'STREAM_UNAVAILABLE'));
     }
   }
 
@@ -120,7 +158,7 @@ export class PartitionReader {
   }
 
   #onMessage(message: StreamMessage): void {
-    if (this.#isClosed || message.offset < this.#nextOffset) return;
+    if (message.offset < this.#nextOffset) return;
     this.#failures = 0;
     this.#asked = Math.max(0, this.#asked - 1);
     this.#nextOffset = message.offset + 1;
@@ -129,13 +167,18 @@ export class PartitionReader {
     if (this.#buffer.length === 1) this.#options.onReadable();
   }
 
-  #onFailed(reason: string): void {
-    if (this.#isClosed) return;
-    const { environment, logger, stream, subject } = this.#options;
+  #onFailed(error: MusterError): void {
+    const { environment, logger, stream, subject, onDenied } = this.#options;
     this.#reader = undefined;
+    this.#problem = error.message;
+    if (error.code === 'TOPIC_AUTHORIZATION_FAILED') {
+      onDenied(error);
+      return;
+    }
     const delayMs = backoffMs(this.#failures, REOPEN_LEAST_MS, REOPEN_MOST_MS, environment.random);
     this.#failures += 1;
-    logger.warn('reading again from the next offset', { stream, subject, offset: this.#nextOffset, reason, delayMs });
+    const fields = { stream, subject, offset: this.#nextOffset, reason: error.message, delayMs };
+    logger.warn('reading again from the next offset', fields);
     this.#cancelReopen();
     this.#cancelReopen = environment.clock.after(delayMs, () => void this.#open());
   }

@@ -84,6 +84,17 @@ export interface Streams {
   bounds(stream: string): Promise<StreamBounds>;
   /** Messages of the subject at or after an offset: the lag of a consumer that reads there next. Throws as above. */
   countFrom(config: ReaderConfig): Promise<number>;
+  /**
+   * The offset of the first message of the subject stored at or after a time, or a later place before it; the next offset
+   * where there is none. Throws as above.
+   */
+  offsetAt(at: { readonly stream: string; readonly subject: string; readonly timeMs: number }): Promise<number>;
+  /** The first message of the subject at or after an offset, without its value; undefined where there is none. */
+  firstFrom(
+    config: ReaderConfig,
+  ): Promise<{ readonly offset: number; readonly subject: string; readonly timestampMs: number } | undefined>;
+  /** The subjects a stream takes in; undefined where there is no such stream. Throws as above. */
+  subjectsOf(stream: string): Promise<readonly string[] | undefined>;
   /** Creates a stream; one with the same name and settings is fine. Throws as above. */
   createStream(config: StreamConfig): Promise<void>;
   /** @returns false where there was none */

@@ -6,6 +6,7 @@ import { type TopicPartition, utf8Encode } from '@muster/protocol';
 import { silentLogger } from '../src/logger.js';
 import { Muster } from '../src/muster.js';
 import type { ConsumerOptions } from '../src/options.js';
+import type { Telemetry } from '../src/telemetry.js';
 import { messageSubject } from '../src/topic.js';
 import { FakeStreams } from './fake-streams.js';
 import { FakeNats, FakeTransport } from './fake-transport.js';
@@ -25,14 +26,14 @@ export function partitions(...numbers: number[]): TopicPartition[] {
   return numbers.map((partition) => ({ topic: 'orders', partition }));
 }
 
-export function consumerScene() {
+export function consumerScene(parts: { readonly telemetry?: Telemetry } = {}) {
   const nats = new FakeNats();
   const transport = new FakeTransport(nats);
   const environment = virtualEnvironment();
   const { clock } = environment;
   const coordinator = new ScriptedCoordinator(nats);
   const streams = new FakeStreams();
-  const ports = { transport, streams, environment, logger: silentLogger };
+  const ports = { transport, streams, environment, logger: silentLogger, ...parts };
   const muster = new Muster({ cluster: 'default', clientId: 'test', ...ports });
   coordinator.assigned = partitions(0, 1);
 

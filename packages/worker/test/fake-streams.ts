@@ -21,6 +21,7 @@ interface Stored {
   readonly subject: string;
   readonly payload: Uint8Array;
   readonly headers: Headers;
+  readonly timestampMs: number;
 }
 
 class FakeReader implements StreamReader {
@@ -30,6 +31,8 @@ class FakeReader implements StreamReader {
   #next: number;
   #wanted = 0;
   isClosed = false;
+  /** Delivers nothing and says nothing, as a consumer that the server has forgotten. */
+  isMute = false;
 
   constructor(config: ReaderConfig, events: ReaderEvents, stream: Stored[]) {
     this.config = config;
@@ -49,10 +52,10 @@ class FakeReader implements StreamReader {
   }
   feed(): void {
     for (const stored of this.#rest()) {
-      if (this.isClosed || this.#wanted === 0) return;
+      if (this.isClosed || this.isMute || this.#wanted === 0) return;
       this.#wanted -= 1;
       this.#next = stored.offset + 1;
-      const message: StreamMessage = { ...stored, timestampMs: 0, behind: this.#rest().length };
+      const message: StreamMessage = { ...stored, behind: this.#rest().length };
       this.events.onMessage(message);
     }
   }
@@ -62,18 +65,22 @@ class FakeReader implements StreamReader {
     this.events.onFailed(new MusterError('STREAM_UNAVAILABLE', 'the test says so'));
   }
   #rest(): Stored[] {
-    const prefix = this.config.subject.replace(/>$/, '');
-    return this.#stream.filter(({ offset, subject }) => offset >= this.#next && subject.startsWith(prefix));
+    const { subject: filter } = this.config;
+    return this.#stream.filter(({ offset, subject }) => offset >= this.#next && isWithin(filter, subject));
   }
 }
 
 export class FakeStreams implements Streams {
   readonly readers: FakeReader[] = [];
-  readonly published: { readonly messageId: string; readonly subject: string }[] = [];
+  readonly published: { readonly messageId: string; readonly subject: string; readonly headers: Headers }[] = [];
   /** Decides the next publishes; undefined stores. */
   onPublish: ((messageId: string) => PublishOutcome | undefined) | undefined;
   /** Makes every opening of a reader fail. */
   isReadable = true;
+  /** Of each stream that exists; `store` makes none. */
+  readonly subjects = new Map<string, readonly string[]>();
+  /** When the next messages are stored. */
+  timestampMs = 0;
   readonly #streams = new Map<string, Stored[]>();
   readonly #buckets = new Map<string, Map<string, Uint8Array>>();
 
@@ -89,11 +96,14 @@ export class FakeStreams implements Streams {
     readonly messageId: string;
     readonly headers: Headers;
   }): Promise<PublishOutcome> {
-    this.published.push({ messageId: message.messageId, subject: message.subject });
-    const outcome = this.onPublish?.(message.messageId);
+    const { messageId, subject, headers } = message;
+    this.published.push({ messageId, subject, headers });
+    const outcome = this.onPublish?.(messageId);
     if (outcome !== undefined) return outcome;
-    const offset = this.store('orders', message.subject, message.payload, message.headers);
-    return { kind: 'stored', stream: 'orders', offset, duplicate: false };
+    // The tests' streams are named like the first token of their subjects.
+    const stream = subject.split('.')[0] ?? '';
+    const offset = this.store(stream, subject, message.payload, headers);
+    return { kind: 'stored', stream, offset, duplicate: false };
   }
   async bounds(stream: string): Promise<StreamBounds> {
     return { firstOffset: 1, nextOffset: this.#stream(stream).length + 1 };
@@ -101,7 +111,19 @@ export class FakeStreams implements Streams {
   async countFrom(config: ReaderConfig): Promise<number> {
     return new FakeReader(config, { onMessage: () => {}, onFailed: () => {} }, this.#stream(config.stream)).behind;
   }
+  async offsetAt(at: { readonly stream: string; readonly subject: string; readonly timeMs: number }): Promise<number> {
+    const messages = this.#stream(at.stream);
+    return messages.find(({ timestampMs }) => timestampMs >= at.timeMs)?.offset ?? messages.length + 1;
+  }
+  async firstFrom(config: ReaderConfig): Promise<Stored | undefined> {
+    const isIt = ({ offset, subject }: Stored) => offset >= config.startOffset && isWithin(config.subject, subject);
+    return this.#stream(config.stream).find(isIt);
+  }
+  async subjectsOf(stream: string): Promise<readonly string[] | undefined> {
+    return this.subjects.get(stream);
+  }
   async createStream(config: StreamConfig): Promise<void> {
+    this.subjects.set(config.name, config.subjects);
     this.#stream(config.name);
   }
   async deleteStream(name: string): Promise<boolean> {
@@ -128,7 +150,7 @@ export class FakeStreams implements Streams {
   store(stream: string, subject: string, payload: Uint8Array, headers: Headers = {}): number {
     const messages = this.#stream(stream);
     const offset = messages.length + 1;
-    messages.push({ offset, subject, payload, headers });
+    messages.push({ offset, subject, payload, headers, timestampMs: this.timestampMs });
     for (const reader of this.readers) if (reader.config.stream === stream) reader.feed();
     return offset;
   }
@@ -140,4 +162,15 @@ export class FakeStreams implements Streams {
     this.#streams.set(name, fresh);
     return fresh;
   }
+}
+
+/** @returns whether a subject filter takes a subject */
+function isWithin(filter: string, subject: string): boolean {
+  const wanted = filter.split('.');
+  const given = subject.split('.');
+  for (const [at, token] of wanted.entries()) {
+    if (token === '>') return given.length > at;
+    if (given[at] === undefined || (token !== '*' && token !== given[at])) return false;
+  }
+  return wanted.length === given.length;
 }

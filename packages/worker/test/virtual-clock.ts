@@ -5,6 +5,9 @@
 import { type MonotonicMs, monotonicMs } from '@muster/protocol';
 import type { Cancel, Clock, Environment } from '../src/clock.js';
 
+/** What the wall clock says when the virtual one says 0. */
+export const WALL_START_MS = 1_700_000_000_000;
+
 interface Timer {
   readonly dueMs: number;
   readonly order: number;
@@ -76,5 +79,6 @@ export function virtualEnvironment(): Environment & { readonly clock: VirtualClo
     ids += 1;
     return `id${ids}`;
   };
-  return { clock: new VirtualClock(), random: () => 0.5, newId };
+  const clock = new VirtualClock();
+  return { clock, wallNow: () => WALL_START_MS + clock.now(), random: () => 0.5, newId };
 }

@@ -1,0 +1,34 @@
+/**
+ * What `consumer.run` may be told.
+ */
+
+import type { Batch } from './batch.js';
+import type { Message } from './message.js';
+import { positive } from './options.js';
+import type { Handling } from './runner.js';
+
+const BATCH_MESSAGES = 100;
+
+/** How messages are handled: one by one, or several of one partition together. */
+export type RunOptions<Value> = {
+  /** Handlers side by side, each of another partition. Default 16. */
+  readonly concurrency?: number;
+} & (
+  | {
+      /** Resolves: handled. Throws: the failure policy decides. */
+      readonly eachMessage: (message: Message<Value>) => Promise<void> | void;
+    }
+  | {
+      /** Resolves: all of it is handled. Throws: the failure policy decides about what was not acked before. */
+      readonly eachBatch: (batch: Batch<Value>) => Promise<void> | void;
+      /** Messages of a batch at most; it never waits for more. Default 100. */
+      readonly batchMessages?: number;
+    }
+);
+
+/** @returns the handler as the runner calls it; throws MusterError INVALID_ARGUMENT */
+export function handlingOf<Value>(options: RunOptions<Value>): Handling<Value> {
+  if ('eachMessage' in options) return { kind: 'message', run: options.eachMessage };
+  const size = positive('batchMessages', options.batchMessages ?? BATCH_MESSAGES);
+  return { kind: 'batch', size, run: options.eachBatch };
+}
