@@ -352,6 +352,28 @@ describe('a mailbox', () => {
   });
 });
 
+describe('a group that would not fit into one record any more (L3)', () => {
+  const subscription = (bytes: number) => ({ protocols: [{ name: 'p', metadata: new Uint8Array(bytes) }] });
+  const half = nodeLimits.subscriptionBytesMax / 2;
+
+  test('takes no member more, and nothing of the refused one is left', () => {
+    const scene = new ActorScene();
+    scene.ask('join', 'first', subscription(half));
+    scene.ask('join', 'second', subscription(half));
+    expect(scene.answers).toEqual(['second GROUP_MAX_SIZE_REACHED']);
+    expect(scene.slot.group?.members.size).toBe(1);
+  });
+
+  test('lets a member replace its own subscription', () => {
+    const scene = new ActorScene();
+    scene.ask('join', 'first', subscription(half + 1));
+    const [memberId] = scene.slot.group?.members.keys() ?? [];
+    scene.completeRound();
+    scene.ask('join', 'again', { ...subscription(half + 2), ...(memberId === undefined ? {} : { memberId }) });
+    expect(scene.answers).not.toContain('again GROUP_MAX_SIZE_REACHED');
+  });
+});
+
 describe('a turn that throws (A4)', () => {
   test('is answered UNKNOWN_SERVER_ERROR, and so is everything after it: its group is quarantined', () => {
     const scene = new ActorScene();

@@ -177,7 +177,19 @@ export class GroupActor {
   #readLetter({ request, expiresAt }: Letter): void {
     if (this.#outlet.now() > expiresAt) this.#open.delete(request.ref);
     else if (this.#isQuarantined) this.#refuse(request.ref, 'UNKNOWN_SERVER_ERROR', 'the group is quarantined');
+    else if (this.#isTooLarge(request)) this.#refuse(request.ref, 'GROUP_MAX_SIZE_REACHED', tooLarge);
     else this.#turn(request);
+  }
+
+  /** L3: size is checked before anything is decided. A snapshot that no loader takes would cost the whole partition. */
+  #isTooLarge(request: GroupRequest): boolean {
+    if (request.api !== 'join') return false;
+    const { memberId, protocols } = request.body;
+    let bytes = subscriptionBytes(protocols);
+    for (const member of this.slot.group?.members.values() ?? []) {
+      if (member.memberId !== memberId) bytes += subscriptionBytes(member.protocols);
+    }
+    return bytes > nodeLimits.subscriptionBytesMax;
   }
 
   #turn(command: GroupCommand): void {
@@ -256,6 +268,15 @@ export class GroupActor {
     if (this.#gate.inFlight === 0 && this.#timers.count === 0) this.#outlet.idle(this);
   }
 }
+
+/** Of one member: what it offers, and what else is kept of it. */
+function subscriptionBytes(protocols: readonly { readonly metadata: Uint8Array }[]): number {
+  let bytes = 256;
+  for (const { metadata } of protocols) bytes += metadata.byteLength + 64;
+  return bytes;
+}
+
+const tooLarge = `the subscriptions of the group's members exceed ${nodeLimits.subscriptionBytesMax} bytes`;
 
 const overloaded = {
   error: 'THROTTLING_QUOTA_EXCEEDED',
