@@ -123,6 +123,21 @@ describe('a node that has lost its lease', () => {
   });
 });
 
+test('a refused renewal suspends at once, however young the proof by appends; only a new append brings service back (O3)', async () => {
+  const world = await cluster(['a']);
+  const { member, generationId } = await makeStable(world);
+  // Its acknowledgement is lost, so that the renewal after it is refused.
+  world.leases.failNextWrite({ kind: 'ack-lost' }, 'a');
+  const before = framesOf(world, group).length;
+  for (let offset = 1; offset <= 35; offset += 1) {
+    await world.ask('commit', commitRequest(group, member, generationId, offset));
+    await world.clock.advance(100);
+  }
+  const kinds = kindsOf(world, group).slice(before);
+  expect(kinds).toContain('barrier');
+  expect(kinds.filter((kind) => kind === 'barrier')).toHaveLength(1);
+});
+
 describe('a pulled cable', () => {
   test('is found by the lease alone, below seven seconds, with nobody expelled (O10)', async () => {
     const world = await cluster(['a', 'b', 'c']);
