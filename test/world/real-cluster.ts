@@ -7,7 +7,12 @@
 import { parseHeartbeat } from '@muster/cluster';
 import { type RunningNode, readConfig, startNode } from '@muster/coordinator';
 import { connectNats, NatsBus } from '@muster/nats';
-import { type NatsClusterOptions, type NatsServerHandle, startNatsCluster } from '@muster/nats-server';
+import {
+  type NatsClusterOptions,
+  type NatsServerControl,
+  type NatsServerHandle,
+  startNatsCluster,
+} from '@muster/nats-server';
 import { type GroupId, groupId, partitionOf, Subjects } from '@muster/protocol';
 import type { NatsConnection } from 'nats';
 import { pino } from 'pino';
@@ -63,6 +68,14 @@ export class RealCluster {
       await nats.stop();
       throw thrown;
     }
+  }
+
+  /** @returns the nodes that are connected to a server now, by its own word */
+  async nodesOn(server: NatsServerControl): Promise<readonly string[]> {
+    const answer = await fetch(`${server.monitorUrl}/connz?limit=1000`);
+    const { connections } = (await answer.json()) as { readonly connections: readonly { readonly name?: string }[] };
+    const names = connections.map(({ name = '' }) => name);
+    return [...this.#processes.keys()].filter((node) => names.includes(`muster-${node}`));
   }
 
   /** Flags that every node of this cluster gets. */
@@ -135,6 +148,11 @@ export class RealCluster {
       owners.length === 1 && (among === undefined || among.includes(owners[0] ?? ''));
     const explain = () => `${JSON.stringify(this.owners())}\n${this.logs()}`;
     await until('every partition has one owner', () => this.owners().every(isGood), withinMs, explain);
+  }
+
+  /** @returns the partitions that a node says it owns */
+  partitionsOf(name: string): readonly number[] {
+    return this.owners().flatMap((owners, partition) => (owners.includes(name) ? [partition] : []));
   }
 
   /** @returns the node that owns the group's partition */
