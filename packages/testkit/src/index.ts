@@ -17,4 +17,5 @@ export type { LinkState, MemoryNatsOptions, Transit } from './memory-nats.js';
 export { MemoryNats } from './memory-nats.js';
 export { ProcessClock } from './process-clock.js';
 export { SeededRandom } from './seeded-random.js';
+export * from './sim/index.js';
 export { settle, VirtualClock } from './virtual-clock.js';

@@ -1,0 +1,300 @@
+/**
+ * The safety phase: faults of the plan, one after the other, each with an end of its own; and the end of all of them.
+ *
+ * F1 Everything is drawn from the seed. F2 `heal` ends whatever goes on, in any order: afterwards nothing is wrong any more.
+ */
+
+import { assertNever } from '@muster/protocol';
+import type { SeededRandom } from '../seeded-random.js';
+import type { SimNode } from './cluster.js';
+import { calm } from './network.js';
+import type { FaultKind } from './plan.js';
+import { noTrouble, type StreamServer } from './stream-server.js';
+import type { SimGroup, World } from './world.js';
+
+const NODES_MAX = 5;
+
+export class Faults {
+  readonly #world: World;
+  readonly #random: SeededRandom;
+  /** What is going on, with how to end it. */
+  readonly #endings = new Set<() => void>();
+  #isOver = false;
+  #names: number;
+
+  constructor(world: World, random: SeededRandom) {
+    this.#world = world;
+    this.#random = random;
+    this.#names = world.plan.nodes;
+  }
+
+  /** Begins; goes on until `heal`. */
+  start(): void {
+    this.#world.network.weather = this.#world.plan.weather;
+    this.#next();
+  }
+
+  /** F2 */
+  heal(): void {
+    this.#isOver = true;
+    for (const end of [...this.#endings]) end();
+    const { network, log, leases, cluster } = this.#world;
+    network.weather = calm;
+    network.healRoutes();
+    log.heal();
+    leases.stream.heal();
+    for (const node of cluster.nodes) {
+      node.process.slowMs = 0;
+      node.process.resume();
+      network.setLink(node.peer, 'up');
+    }
+    for (const { members } of this.#world.groups) for (const { process } of members) process.resume();
+    if (cluster.nodes.every((node) => node.isDraining)) this.#startNode();
+  }
+
+  #next(): void {
+    const ms = this.#world.plan.faultEveryMs * (0.2 + 1.6 * this.#random.next());
+    this.#world.scheduler.after(ms, () => {
+      if (this.#isOver) return;
+      this.#happen(this.#random.pick(this.#world.plan.faults));
+      this.#next();
+    });
+  }
+
+  /** Something happens for a while. */
+  #during(what: string, ms: number, end: () => void): void {
+    const { history, scheduler } = this.#world;
+    history.note('fault', () => `${what} for ${ms.toFixed(0)} ms`);
+    const finish = (): void => {
+      if (!this.#endings.delete(finish)) return;
+      history.note('fault', () => `end of ${what}`);
+      end();
+    };
+    this.#endings.add(finish);
+    scheduler.after(ms, finish);
+  }
+
+  /** Mostly short, now and then longer than a lease. */
+  #spell(): number {
+    return this.#random.next() < 0.6 ? 50 + this.#random.next() * 2_500 : 2_000 + this.#random.next() * 9_000;
+  }
+
+  #healthy(): SimNode | undefined {
+    const nodes = this.#world.cluster.nodes.filter(({ process, peer }) => !process.isPaused && peer.link === 'up');
+    return nodes.length === 0 ? undefined : this.#random.pick(nodes);
+  }
+
+  #happen(kind: FaultKind): void {
+    const { cluster, log, leases, history } = this.#world;
+    history.take(kind);
+    switch (kind) {
+      case 'kill':
+      case 'kill-restart':
+      case 'pause':
+      case 'sleep':
+      case 'slow':
+      case 'cut':
+      case 'cut-silently':
+      case 'wall-jump':
+      case 'drain': {
+        const node = this.#healthy();
+        return node === undefined ? undefined : this.#toNode(kind, node);
+      }
+      case 'start':
+        if (cluster.nodes.length < NODES_MAX) this.#startNode();
+        return;
+      case 'route':
+      case 'route-one-way':
+        return this.#cutRoute(kind === 'route-one-way');
+      case 'swizzle':
+        return this.#swizzle();
+      case 'lease-leader':
+        return this.#newLeader('leases', leases.stream);
+      case 'log-leader':
+        return this.#newLeader('log', this.#random.pick(log.streams));
+      case 'lease-trouble':
+        return this.#trouble('leases', leases.stream);
+      case 'log-trouble':
+        return this.#trouble('log', this.#random.pick(log.streams));
+      case 'log-late': {
+        const stream = this.#random.pick(log.streams);
+        stream.trouble = { ...noTrouble, late: 0.5, lateMsMax: 6_000, commitMsMax: 20 };
+        return this.#during('late log requests', this.#spell(), () => {
+          stream.trouble = noTrouble;
+        });
+      }
+      case 'outage': {
+        const ms = this.#spell();
+        for (const stream of [leases.stream, ...log.streams]) stream.changeLeader(ms);
+        return this.#during('outage of all streams', ms, () => {});
+      }
+      case 'member-join':
+      case 'member-leave':
+      case 'member-die':
+      case 'member-pause':
+        return this.#toMember(kind);
+      case 'delete-group':
+        return this.#deleteGroup();
+      case 'sweep':
+        for (const { assembled } of cluster.nodes) {
+          for (const runtime of assembled.partitions.all()) runtime.orderAll({ kind: 'sweep' });
+        }
+        return;
+      default:
+        assertNever(kind);
+    }
+  }
+
+  #toNode(kind: FaultKind, node: SimNode): void {
+    const { cluster, network, scheduler, drained, history } = this.#world;
+    const { name, process, peer } = node;
+    const ms = this.#spell();
+    switch (kind) {
+      case 'kill':
+        return cluster.kill(name);
+      case 'kill-restart': {
+        cluster.kill(name);
+        history.mark('a node was restarted under its id');
+        return void scheduler.after(this.#random.next() * 3_000, () => cluster.start(name, peer.server));
+      }
+      case 'pause':
+      case 'sleep':
+        process.pause(kind === 'sleep');
+        if (ms > 5_000) history.mark('a pause longer than the lease');
+        return this.#during(`${kind} of ${name}`, ms, () => process.resume());
+      case 'slow':
+        process.slowMs = 1 + this.#random.next() * 30;
+        return this.#during(`slowness of ${name}`, ms, () => {
+          process.slowMs = 0;
+        });
+      case 'cut':
+      case 'cut-silently':
+        network.setLink(peer, kind === 'cut' ? 'down' : 'silent');
+        return this.#during(`${kind} of ${name}`, ms, () => network.setLink(peer, 'up'));
+      case 'wall-jump':
+        return process.jumpWall((this.#random.next() - 0.4) * 20_000);
+      case 'drain':
+        if (cluster.nodes.length < 2) return;
+        drained.add(node.incarnation);
+        history.note('fault', () => `drain of ${name}`);
+        return cluster.drain(name, 5_000 + this.#random.next() * 10_000);
+      default:
+        throw new Error(`${kind} does not happen to nodes`);
+    }
+  }
+
+  #startNode(): void {
+    const { cluster, plan } = this.#world;
+    const gone = Array.from({ length: this.#names }, (_, index) => `n${index + 1}`);
+    const free = gone.filter((name) => cluster.node(name) === undefined);
+    let name = free.length > 0 ? this.#random.pick(free) : undefined;
+    if (name === undefined || this.#random.next() < 0.3) {
+      this.#names += 1;
+      name = `n${this.#names}`;
+    }
+    cluster.start(name, this.#random.below(plan.servers));
+  }
+
+  #cutRoute(isOneWay: boolean): void {
+    const { network, plan } = this.#world;
+    if (plan.servers < 2) return;
+    const from = this.#random.below(plan.servers);
+    const to = (from + 1 + this.#random.below(plan.servers - 1)) % plan.servers;
+    const state = this.#random.pick(['silent', 'down'] as const);
+    network.setRoute(from, to, state);
+    if (!isOneWay) network.setRoute(to, from, state);
+    this.#during(`route ${from} ${isOneWay ? '->' : '-'} ${to} ${state}`, this.#spell(), () => {
+      network.setRoute(from, to, 'up');
+      network.setRoute(to, from, 'up');
+    });
+  }
+
+  /** Links go one after the other, and come back in another order. */
+  #swizzle(): void {
+    const { cluster, network, scheduler } = this.#world;
+    const some = cluster.nodes.filter(() => this.#random.next() < 0.7);
+    some.forEach((node, index) => {
+      const state = this.#random.pick(['silent', 'down'] as const);
+      const ms = 300 + this.#random.next() * 6_000;
+      scheduler.after(index * 150, () => {
+        if (this.#isOver) return;
+        network.setLink(node.peer, state);
+        this.#during(`swizzled link of ${node.name}`, ms, () => network.setLink(node.peer, 'up'));
+      });
+    });
+  }
+
+  #newLeader(what: string, stream: StreamServer): void {
+    // nats.md: a clean step-down takes 20 ms, the loss of the leading server up to 9 s.
+    const ms = this.#random.next() < 0.6 ? 20 + this.#random.next() * 300 : 4_000 + this.#random.next() * 5_000;
+    stream.changeLeader(ms);
+    this.#during(`no leader of ${what}`, ms, () => {});
+  }
+
+  #trouble(what: string, stream: StreamServer): void {
+    const random = this.#random;
+    stream.trouble = {
+      late: random.next() * 0.15,
+      lateMsMax: random.pick([50, 1_000, 5_000]),
+      ackLoss: random.next() * 0.3,
+      commitMsMax: random.pick([1, 30, 400]),
+      stale: random.next() * 0.4,
+      unnamed: random.next() * 0.5,
+    };
+    this.#during(`trouble of ${what}`, this.#spell(), () => {
+      stream.trouble = noTrouble;
+    });
+  }
+
+  #toMember(kind: FaultKind): void {
+    const { groups } = this.#world;
+    const group = this.#random.pick(groups);
+    if (group.plan.kind === 'steady' && kind !== 'member-pause') return;
+    const live = group.members.filter((member) => !member.isGone);
+    if (kind === 'member-join') {
+      if (live.length < 5) this.#world.addMember(group);
+      return;
+    }
+    if (live.length === 0) return;
+    const member = this.#random.pick(live);
+    const { process } = member;
+    switch (kind) {
+      case 'member-leave':
+        return this.#leave(group, member);
+      case 'member-die':
+        member.die();
+        group.members = group.members.filter((each) => each !== member);
+        return;
+      case 'member-pause':
+        process.pause();
+        return this.#during(`pause of ${member.name}`, this.#spell(), () => process.resume());
+      default:
+        throw new Error(`${kind} does not happen to members`);
+    }
+  }
+
+  #leave(group: SimGroup, member: SimGroup['members'][number]): void {
+    member.leave();
+    group.members = group.members.filter((each) => each !== member);
+    group.departed.push(member);
+  }
+
+  /** Everybody leaves, the group is deleted, somebody comes again: nothing of before may come back. */
+  #deleteGroup(): void {
+    const group = this.#world.groups.find(({ plan }) => plan.kind === 'fleeting');
+    if (group === undefined) return;
+    for (const member of [...group.members]) this.#leave(group, member);
+    const { client } = this.#world.client('admin');
+    group.admins.push(client);
+    const again = (tries: number): void => {
+      if (this.#isOver || tries === 0) return;
+      client.ask('delete', { groupId: group.watch.group }, ({ error }) => {
+        if (error === 'NON_EMPTY_GROUP') this.#world.scheduler.after(400, () => again(tries - 1));
+      });
+    };
+    again(20);
+    this.#world.scheduler.after(1_500 + this.#random.next() * 6_000, () => {
+      if (group.members.length === 0) this.#world.addMember(group);
+    });
+  }
+}

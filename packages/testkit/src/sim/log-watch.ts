@@ -1,0 +1,240 @@
+/**
+ * Reads every frame as it lands, independently of the code that wrote it: checks the chain, and keeps what the log says.
+ *
+ * Checkpoints are left aside: what the live records of the whole history come to is what every load has to bring back.
+ */
+
+import { decodeRecord, type GroupRecord } from '@muster/group';
+import { decodeFrame, type Frame, type Piece, unpackRecord } from '@muster/log';
+import type { GroupId, Partition } from '@muster/protocol';
+import type { History } from './history.js';
+import type { LandedFrame } from './log-server.js';
+import type { Verdicts } from './verdicts.js';
+
+/** What the log says of a group. */
+export type LoggedGroup = {
+  generation: number;
+  /** Members of the newest snapshot, less those removed since. */
+  members: Set<string>;
+  /** When each generation was recorded first, and with whom. */
+  readonly generations: Map<number, { readonly at: number; readonly members: ReadonlySet<string> }>;
+  /** When a member was taken out. */
+  readonly removedAt: Map<string, number>;
+  /** `topic/partition` -> newest durable offset. */
+  readonly offsets: Map<string, number>;
+  /** `topic/partition/offset` -> when it was recorded first. */
+  readonly offsetAt: Map<string, number>;
+  hasBeenEmptySince: number | undefined;
+};
+
+type LoggedPartition = {
+  last: { readonly seq: number; readonly frame: Frame; readonly at: number } | undefined;
+  readonly claims: { readonly epoch: number; readonly at: number }[];
+  readonly groups: Map<GroupId, LoggedGroup>;
+  readonly openSets: Map<string, Uint8Array[]>;
+  isCheckpointOpen: boolean;
+};
+
+export type ClaimSeen = {
+  readonly partition: Partition;
+  readonly claim: Frame;
+  /** The frame that it stands on. */
+  readonly base: Frame | undefined;
+};
+
+export class LogWatch {
+  readonly #verdicts: Verdicts;
+  readonly #history: History;
+  readonly #onClaim: (claim: ClaimSeen) => void;
+  readonly #onForgotten: (group: GroupId, at: number) => void;
+  readonly #partitions = new Map<Partition, LoggedPartition>();
+
+  constructor(
+    verdicts: Verdicts,
+    history: History,
+    onClaim: (claim: ClaimSeen) => void,
+    onForgotten: (group: GroupId, at: number) => void,
+  ) {
+    this.#verdicts = verdicts;
+    this.#history = history;
+    this.#onClaim = onClaim;
+    this.#onForgotten = onForgotten;
+  }
+
+  /** What the log says of a group, undefined where it says nothing. */
+  group(partition: Partition, group: GroupId): LoggedGroup | undefined {
+    return this.#partitions.get(partition)?.groups.get(group);
+  }
+
+  /** When a reign later than `epoch` began, undefined where there is none. */
+  supersededAt(partition: Partition, epoch: number): number | undefined {
+    return this.#partitions.get(partition)?.claims.find((claim) => claim.epoch > epoch)?.at;
+  }
+
+  landed(landed: LandedFrame): void {
+    const { partition, seq, bytes, at } = landed;
+    const about = `log ${partition}`;
+    const logged = this.#of(partition);
+    const decoded = decodeFrame(bytes);
+    if (!decoded.ok) return this.#verdicts.check('one-writer-per-log', false, about, () => `${seq}: ${decoded.reason}`);
+    const { frame } = decoded;
+    const problem = chainProblem(logged.last, frame);
+    this.#verdicts.check('one-writer-per-log', problem === undefined, about, () => `frame ${seq}: ${problem}`);
+    const base = logged.last?.frame;
+    this.#history.note(about, () => `${seq} epoch ${frame.epoch} ${frame.node}: ${frame.body.kind}`);
+    logged.last = { seq, frame, at };
+    this.#apply(partition, logged, frame, base, at);
+  }
+
+  #apply(partition: Partition, logged: LoggedPartition, frame: Frame, base: Frame | undefined, at: number): void {
+    switch (frame.body.kind) {
+      case 'claim':
+        if (logged.isCheckpointOpen) this.#history.mark('a checkpoint was cut in the middle');
+        logged.isCheckpointOpen = false;
+        logged.openSets.clear();
+        logged.claims.push({ epoch: frame.epoch, at });
+        return this.#onClaim({ partition, claim: frame, base });
+      case 'checkpoint':
+        logged.isCheckpointOpen = true;
+        return;
+      case 'checkpoint-end':
+        logged.isCheckpointOpen = false;
+        this.#history.mark('a checkpoint was completed');
+        return;
+      case 'release':
+        this.#history.mark('a release');
+        return;
+      case 'barrier':
+        return;
+      case 'records':
+        for (const { group, pieces } of frame.body.entries) {
+          for (const piece of pieces) this.#piece(logged, group, piece, at);
+        }
+    }
+  }
+
+  #piece(logged: LoggedPartition, group: GroupId, piece: Piece, at: number): void {
+    const bytes = this.#assemble(logged, piece);
+    const raw = bytes === undefined ? undefined : unpackRecord(bytes);
+    const record = raw === undefined ? undefined : decodeRecord(raw);
+    if (record === undefined || record.kind === 'unknown') return;
+    if (record.kind === 'group-tombstone') {
+      this.#history.mark('a group was deleted');
+      this.#history.note(group, () => 'log: deleted');
+      logged.groups.delete(group);
+      this.#onForgotten(group, at);
+      return;
+    }
+    let known = logged.groups.get(group);
+    if (known === undefined) {
+      known = emptyGroup();
+      logged.groups.set(group, known);
+    }
+    this.#record(known, group, record, at);
+  }
+
+  #record(known: LoggedGroup, group: GroupId, record: GroupRecord, at: number): void {
+    switch (record.kind) {
+      case 'snapshot':
+        return this.#snapshot(known, group, record, at);
+      case 'member-removed':
+        known.members.delete(record.memberId);
+        known.removedAt.set(record.memberId, at);
+        this.#history.note(group, () => `log: ${record.memberId} removed`);
+        if (known.members.size === 0) known.hasBeenEmptySince ??= at;
+        return;
+      case 'offsets':
+        for (const { topic, partition, offset } of record.offsets) {
+          const key = `${topic}/${partition}`;
+          const before = known.offsets.get(key) ?? -1;
+          this.#verdicts.check(
+            'offsets-never-move-back',
+            offset >= before,
+            group,
+            () => `${key}: ${offset} after ${before}`,
+          );
+          known.offsets.set(key, offset);
+          const each = `${key}/${offset}`;
+          if (!known.offsetAt.has(each)) known.offsetAt.set(each, at);
+        }
+        return;
+      case 'offset-tombstones': {
+        const isActive = known.members.size > 0;
+        this.#verdicts.check(
+          'active-offsets-never-expire',
+          !isActive,
+          group,
+          () => 'offsets of a group with members expired',
+        );
+        for (const { topic, partition } of record.partitions) known.offsets.delete(`${topic}/${partition}`);
+        this.#history.mark('offsets expired');
+        this.#onForgotten(group, at);
+        return;
+      }
+      default:
+    }
+  }
+
+  #snapshot(known: LoggedGroup, group: GroupId, record: Extract<GroupRecord, { kind: 'snapshot' }>, at: number): void {
+    const members = new Set<string>(record.members.map(({ memberId }) => memberId));
+    const { generation } = record;
+    this.#history.note(group, () => `log: generation ${generation} ${record.state} [${[...members].join(' ')}]`);
+    const first = known.generations.get(generation);
+    const isSame = first === undefined || [...members].every((member) => first.members.has(member));
+    const holds = generation >= known.generation && isSame;
+    this.#verdicts.check('generation-never-repeats', holds, group, () =>
+      generation < known.generation
+        ? `generation ${generation} recorded after ${known.generation}`
+        : `generation ${generation} recorded again with other members`,
+    );
+    known.generation = Math.max(known.generation, generation);
+    if (first === undefined) known.generations.set(generation, { at, members });
+    for (const member of known.members) if (!members.has(member)) known.removedAt.set(member, at);
+    known.members = members;
+    if (members.size === 0) known.hasBeenEmptySince ??= at;
+    else known.hasBeenEmptySince = undefined;
+  }
+
+  #assemble(logged: LoggedPartition, piece: Piece): Uint8Array | undefined {
+    if (piece.kind === 'whole') return piece.bytes;
+    this.#history.mark('a record in parts');
+    const parts = logged.openSets.get(piece.set) ?? [];
+    logged.openSets.set(piece.set, parts);
+    parts.push(piece.bytes);
+    return parts.length === piece.count ? new Uint8Array(Buffer.concat(parts)) : undefined;
+  }
+
+  #of(partition: Partition): LoggedPartition {
+    let logged = this.#partitions.get(partition);
+    if (logged === undefined) {
+      logged = { last: undefined, claims: [], groups: new Map(), openSets: new Map(), isCheckpointOpen: false };
+      this.#partitions.set(partition, logged);
+    }
+    return logged;
+  }
+}
+
+function emptyGroup(): LoggedGroup {
+  return {
+    generation: 0,
+    members: new Set(),
+    generations: new Map(),
+    removedAt: new Map(),
+    offsets: new Map(),
+    offsetAt: new Map(),
+    hasBeenEmptySince: undefined,
+  };
+}
+
+function chainProblem(last: LoggedPartition['last'], frame: Frame): string | undefined {
+  const { seq, nonce } = last === undefined ? { seq: 0, nonce: '' } : { seq: last.seq, nonce: last.frame.nonce };
+  if (frame.previousSeq !== seq) return `names ${frame.previousSeq} as predecessor, it is ${seq}`;
+  if (frame.previousNonce !== nonce) return 'its predecessor has another nonce';
+  if (frame.body.kind === 'claim') {
+    return frame.epoch > (last?.frame.epoch ?? 0) ? undefined : `claims epoch ${frame.epoch} again`;
+  }
+  if (last === undefined || frame.epoch !== last.frame.epoch || frame.incarnation !== last.frame.incarnation) {
+    return `${frame.node} writes in the reign of another`;
+  }
+  return last.frame.body.kind === 'release' ? 'follows a release' : undefined;
+}

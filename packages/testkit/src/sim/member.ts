@@ -1,0 +1,315 @@
+/**
+ * A simulated member of a group, over the wire protocol: joins, syncs, heartbeats, commits, reads back, leaves or dies.
+ *
+ * Honest unless told otherwise: it does what the classic protocol asks of it, and tells the group's watch what it was answered.
+ */
+
+import { type ErrorName, generation, type MemberId, memberId as memberIdOf, type ReplyOf } from '@muster/protocol';
+import type { SeededRandom } from '../seeded-random.js';
+import type { ClientReply, SimClient } from './client.js';
+import { type GroupWatch, TOPIC } from './group-watch.js';
+import type { History } from './history.js';
+import type { SimProcess } from './process.js';
+
+export type MemberHabits = {
+  readonly sessionTimeoutMs: number;
+  readonly rebalanceTimeoutMs: number;
+  readonly heartbeatMs: number;
+  /** Between two commits; 0 = it never commits. */
+  readonly commitMs: number;
+  /** Between two fetches of offsets; 0 = it never reads. */
+  readonly fetchMs: number;
+  /** How long it takes until it rejoins: a late member takes longer than the rebalance waits. */
+  readonly rejoinMs: number;
+  /** Size of its subscription, in bytes. */
+  readonly metadataBytes: number;
+};
+
+type Phase = 'joining' | 'syncing' | 'stable' | 'gone';
+
+export class SimMember {
+  readonly name: string;
+  readonly watch: GroupWatch;
+  readonly client: SimClient;
+  readonly process: SimProcess;
+  readonly habits: MemberHabits;
+  readonly #random: SeededRandom;
+  readonly #history: History;
+  #phase: Phase = 'joining';
+  #memberId: MemberId = memberIdOf('');
+  #generation = -1;
+  #holds: readonly number[] = [];
+  #commitSeq = 0;
+  #isCommitting = false;
+  #isBeating = false;
+  #cancelJoin: () => void = () => {};
+  /** When the last request was sent that was answered in order while it was stable. */
+  #soundAt: number | undefined;
+  #endings: (() => void)[] = [];
+
+  constructor(parts: {
+    readonly name: string;
+    readonly watch: GroupWatch;
+    readonly client: SimClient;
+    readonly process: SimProcess;
+    readonly habits: MemberHabits;
+    readonly random: SeededRandom;
+    readonly history: History;
+  }) {
+    this.name = parts.name;
+    this.watch = parts.watch;
+    this.client = parts.client;
+    this.process = parts.process;
+    this.habits = parts.habits;
+    this.#random = parts.random;
+    this.#history = parts.history;
+  }
+
+  get memberId(): string {
+    return this.#memberId;
+  }
+  get generation(): number {
+    return this.#generation;
+  }
+  get isStable(): boolean {
+    return this.#phase === 'stable';
+  }
+  get isGone(): boolean {
+    return this.#phase === 'gone';
+  }
+  get holds(): readonly number[] {
+    return this.#holds;
+  }
+
+  start(): void {
+    const { heartbeatMs, commitMs, fetchMs } = this.habits;
+    this.client.watch(this.watch.group, (notice) => {
+      if (notice.kind === 'rebalance' && notice.generationId >= this.#generation) this.#rejoinSoon();
+    });
+    this.#every(heartbeatMs, () => this.#heartbeat());
+    if (commitMs > 0) this.#every(commitMs, () => this.#commit());
+    if (fetchMs > 0) this.#every(fetchMs, () => this.#fetch());
+    this.#join();
+  }
+
+  /** Leaves in good order; what it held is given away at once. */
+  leave(): void {
+    if (this.#phase === 'gone') return;
+    this.#end();
+    const { watch } = this;
+    const member = this.#memberId;
+    if (member === '') return;
+    const members = [{ memberId: member, groupInstanceId: null, reason: null }];
+    this.client.ask('leave', { groupId: watch.group, members }, ({ error, fields, answeredAt }) => {
+      if (error === 'NONE' && fields?.members.every((each) => each.error === 0)) watch.left(member, answeredAt);
+    });
+  }
+
+  /** Dies without a word. */
+  die(): void {
+    this.#end();
+    this.client.close();
+    this.process.kill();
+  }
+
+  /** Begins no new work, except for what keeps it a member. */
+  calm(): void {
+    this.#isCommitting = true;
+  }
+
+  #end(): void {
+    this.#phase = 'gone';
+    this.#holds = [];
+    this.#cancelJoin();
+    for (const end of this.#endings.splice(0)) end();
+  }
+
+  #join(): void {
+    this.#phase = 'joining';
+    this.#cancelJoin();
+    this.#holds = [];
+    const { sessionTimeoutMs, rebalanceTimeoutMs, metadataBytes } = this.habits;
+    const body = {
+      groupId: this.watch.group,
+      memberId: this.#memberId,
+      groupInstanceId: null,
+      clientId: this.name,
+      clientHost: 'sim',
+      sessionTimeoutMs,
+      rebalanceTimeoutMs,
+      protocolType: 'sim',
+      protocols: [{ name: 'even', metadata: new Uint8Array(metadataBytes).fill(7) }],
+      requireKnownMemberId: false,
+      supportSkippingAssignment: true,
+      reason: null,
+    };
+    this.#cancelJoin = this.client.ask('join', body, (reply) => this.#onJoin(reply));
+  }
+
+  #onJoin({ error, fields, answeredAt }: ClientReply<'join'>): void {
+    if (this.#phase !== 'joining') return;
+    if (error === 'NONE' && fields !== undefined) {
+      this.#memberId = fields.memberId;
+      this.#generation = fields.generationId;
+      this.watch.joined(this.#who(), fields.leader, answeredAt);
+      return this.#sync(fields);
+    }
+    if (error === 'MEMBER_ID_REQUIRED' && fields !== undefined) this.#memberId = fields.memberId;
+    else if (error === 'UNKNOWN_MEMBER_ID') return this.#expelled();
+    this.#after(60, () => this.#join());
+  }
+
+  #sync(joined: ReplyOf['join']): void {
+    this.#phase = 'syncing';
+    const isLeader = joined.leader === this.#memberId;
+    const names = joined.members.map(({ memberId }) => memberId).sort();
+    const assignments =
+      isLeader && !joined.skipAssignment
+        ? names.map((memberId, index) => ({ memberId, assignment: this.#share(index, names.length) }))
+        : [];
+    const who = this.#who();
+    const body = {
+      groupId: this.watch.group,
+      memberId: this.#memberId,
+      groupInstanceId: null,
+      generationId: generation(this.#generation),
+      protocolType: null,
+      protocolName: null,
+      assignments,
+    };
+    this.client.ask('sync', body, ({ error, fields, askedAt }) => {
+      if (error === 'NONE' && fields !== undefined) {
+        this.watch.succeeded('sync', who, askedAt);
+        this.watch.assigned(who, [...fields.assignment]);
+      }
+      if (!this.#isCurrent(who) || this.#phase !== 'syncing') return;
+      if (error !== 'NONE' || fields === undefined) return this.#refused(error);
+      this.#phase = 'stable';
+      this.#holds = [...fields.assignment];
+      this.#soundAt = askedAt;
+    });
+  }
+
+  #share(index: number, count: number): Uint8Array {
+    const all = Array.from({ length: this.watch.topicPartitions }, (_, each) => each);
+    return Uint8Array.from(all.filter((each) => each % count === index));
+  }
+
+  #heartbeat(): void {
+    if (this.#isBeating || this.#phase === 'joining' || this.#phase === 'gone') return;
+    this.#isBeating = true;
+    const who = this.#who();
+    this.client.ask('heartbeat', this.#identity(), ({ error, askedAt }) => {
+      this.#isBeating = false;
+      if (error === 'NONE') this.watch.succeeded('heartbeat', who, askedAt);
+      if (!this.#isCurrent(who)) return;
+      if (error === 'NONE') {
+        if (this.#phase === 'stable') this.#soundAt = askedAt;
+      } else this.#refused(error);
+    });
+  }
+
+  #commit(): void {
+    if (this.#isCommitting || this.#phase !== 'stable' || this.#holds.length === 0) return;
+    const topicPartition = this.#random.pick(this.#holds);
+    const offset = this.watch.nextOffset(topicPartition);
+    this.#isCommitting = true;
+    this.#commitSeq += 1;
+    const who = this.#who();
+    const body = {
+      ...this.#identity(),
+      commitSeq: this.#commitSeq,
+      retentionTimeMs: null,
+      offsets: [
+        { topic: TOPIC, partition: topicPartition, offset, leaderEpoch: -1, metadata: '', commitTimestamp: null },
+      ],
+    };
+    this.client.ask('commit', body, ({ error, fields, askedAt, answeredAt }) => {
+      this.#isCommitting = false;
+      const refusal = fields?.partitions.find((each) => each.error !== 0);
+      if (error === 'NONE' && fields !== undefined && refusal === undefined) {
+        this.watch.succeeded('commit', who, askedAt);
+        this.watch.committed(topicPartition, offset, askedAt, answeredAt);
+        return;
+      }
+      this.#history.mark('a commit was refused');
+    });
+  }
+
+  #fetch(): void {
+    const floors = this.watch.floors();
+    const body = { groupId: this.watch.group, requireStable: false, partitions: null };
+    this.client.ask('fetch', body, ({ error, fields, askedAt }) => {
+      if (error !== 'NONE' || fields === undefined) return;
+      const offsets = new Map(fields.partitions.map(({ partition, offset }) => [partition, offset]));
+      floors.forEach((_, index) => this.watch.fetched(index, offsets.get(index) ?? -1, floors, askedAt));
+    });
+  }
+
+  #refused(error: ErrorName): void {
+    switch (error) {
+      case 'UNKNOWN_MEMBER_ID':
+      case 'FENCED_INSTANCE_ID':
+        return this.#expelled();
+      case 'REBALANCE_IN_PROGRESS':
+      case 'ILLEGAL_GENERATION':
+        return this.#rejoinSoon();
+      default:
+        return this.#after(200, () => this.#rejoinSoon());
+    }
+  }
+
+  #expelled(): void {
+    const { sessionTimeoutMs, rebalanceTimeoutMs } = this.habits;
+    if (this.#soundAt !== undefined) {
+      const sinceMs = this.#now() - this.#soundAt;
+      this.watch.expelled(this.#memberId, sinceMs, Math.min(sessionTimeoutMs, rebalanceTimeoutMs));
+    }
+    this.#soundAt = undefined;
+    this.#memberId = memberIdOf('');
+    this.#generation = -1;
+    this.#join();
+  }
+
+  #rejoinSoon(): void {
+    if (this.#phase !== 'stable' && this.#phase !== 'syncing') return;
+    this.#phase = 'joining';
+    const late = this.habits.rejoinMs;
+    this.#after(late > 0 ? this.#random.next() * late : 0, () => this.#join());
+  }
+
+  #identity() {
+    const generationId = generation(this.#generation);
+    return { groupId: this.watch.group, memberId: this.#memberId, groupInstanceId: null, generationId };
+  }
+
+  #who() {
+    return { memberId: this.#memberId as string, generation: this.#generation };
+  }
+
+  #isCurrent(who: { readonly memberId: string; readonly generation: number }): boolean {
+    return this.#phase !== 'gone' && who.memberId === this.#memberId && who.generation === this.#generation;
+  }
+
+  #now(): number {
+    return this.process.time();
+  }
+
+  #after(ms: number, run: () => void): void {
+    this.process.clock.after(ms, () => {
+      if (this.#phase !== 'gone') run();
+    });
+  }
+
+  #every(ms: number, run: () => void): void {
+    let cancel = (): void => {};
+    const again = (): void => {
+      cancel = this.process.clock.after(ms * (0.8 + this.#random.next() * 0.4), () => {
+        again();
+        run();
+      });
+    };
+    again();
+    this.#endings.push(() => cancel());
+  }
+}

@@ -1,0 +1,126 @@
+/**
+ * What a run is like: every size, habit and probability, drawn from its seed.
+ *
+ * Each seed has some kinds of faults and not others: with all of them at once, few interesting paths live long enough.
+ */
+
+import type { SeededRandom } from '../seeded-random.js';
+import type { MemberHabits } from './member.js';
+import { calm, type Weather } from './network.js';
+
+/** Everything that can go wrong, by name. */
+export const faultKinds = [
+  'kill',
+  'kill-restart',
+  'pause',
+  'sleep',
+  'slow',
+  'cut',
+  'cut-silently',
+  'route',
+  'route-one-way',
+  'swizzle',
+  'wall-jump',
+  'drain',
+  'start',
+  'lease-leader',
+  'lease-trouble',
+  'log-leader',
+  'log-trouble',
+  'log-late',
+  'outage',
+  'member-join',
+  'member-leave',
+  'member-die',
+  'member-pause',
+  'delete-group',
+  'sweep',
+] as const;
+export type FaultKind = (typeof faultKinds)[number];
+
+export type GroupPlan = {
+  readonly name: string;
+  /** `steady`: the same members all the time; `churn`: they come and go; `fleeting`: deleted when it is empty. */
+  readonly kind: 'steady' | 'churn' | 'fleeting';
+  readonly members: number;
+  readonly topicPartitions: number;
+  readonly habits: MemberHabits;
+  readonly liars: number;
+  /** Members of the worker library beside those of the wire protocol. */
+  readonly workers: number;
+};
+
+export type Plan = {
+  readonly nodes: number;
+  readonly servers: number;
+  readonly partitions: number;
+  readonly streams: number;
+  readonly driftMax: number;
+  readonly frameBytesMax: number;
+  readonly checkpointFrames: number;
+  readonly offsetsRetentionMs: number;
+  readonly safetyMs: number;
+  /** Mean time between two faults. */
+  readonly faultEveryMs: number;
+  readonly faults: readonly FaultKind[];
+  readonly weather: Weather;
+  readonly groups: readonly GroupPlan[];
+};
+
+/** Draws a plan. */
+export function drawPlan(random: SeededRandom): Plan {
+  const faults = faultKinds.filter(() => random.next() < 0.45);
+  const isRough = random.next() < 0.6;
+  const groups: GroupPlan[] = [];
+  const groupCount = 2 + random.below(3);
+  for (let index = 0; index < groupCount; index += 1) groups.push(drawGroup(random, index));
+  return {
+    nodes: random.pick([2, 3, 3, 3, 4]),
+    servers: random.pick([1, 3, 3]),
+    partitions: 2 + random.below(3),
+    streams: 1 + random.below(2),
+    driftMax: random.pick([0, 0.001, 0.02]),
+    frameBytesMax: random.pick([2_200, 4_000, 16_000]),
+    checkpointFrames: random.pick([6, 12, 40, 100]),
+    offsetsRetentionMs: random.pick([20_000, 604_800_000]),
+    safetyMs: 10_000 + random.below(22_000),
+    faultEveryMs: 300 + random.below(2_200),
+    faults: faults.length > 0 ? faults : ['kill'],
+    weather: isRough ? drawWeather(random) : { ...calm, jitterMs: random.next() * 3 },
+    groups,
+  };
+}
+
+function drawWeather(random: SeededRandom): Weather {
+  return {
+    latencyMs: random.next() * 2,
+    jitterMs: random.next() * 10,
+    loss: random.next() < 0.5 ? 0 : random.next() * 0.05,
+    duplication: random.next() < 0.4 ? 0 : random.next() * 0.2,
+    delay: random.next() < 0.4 ? 0 : random.next() * 0.15,
+    delayMsMax: random.pick([20, 300, 2_500]),
+  };
+}
+
+function drawGroup(random: SeededRandom, index: number): GroupPlan {
+  const kind = index === 0 ? 'steady' : random.pick(['steady', 'churn', 'churn', 'fleeting'] as const);
+  const isSteady = kind === 'steady';
+  const isIdle = isSteady && random.next() < 0.5;
+  return {
+    name: `${kind}-${index}`,
+    kind,
+    members: isSteady ? 1 + random.below(2) : 1 + random.below(4),
+    topicPartitions: 1 + random.below(5),
+    habits: {
+      sessionTimeoutMs: isSteady ? 90_000 : random.pick([6_000, 6_000, 10_000]),
+      rebalanceTimeoutMs: isSteady ? 90_000 : random.pick([700, 2_000, 6_000]),
+      heartbeatMs: random.pick([500, 1_000, 2_000]),
+      commitMs: isIdle ? 0 : random.pick([60, 200, 700]),
+      fetchMs: isIdle ? 0 : random.pick([0, 1_500, 4_000]),
+      rejoinMs: isSteady ? 0 : random.pick([0, 0, 3_000]),
+      metadataBytes: random.pick([20, 20, 2_500]),
+    },
+    liars: random.next() < 0.3 ? 1 : 0,
+    workers: !isSteady && random.next() < 0.3 ? 1 : 0,
+  };
+}

@@ -1,0 +1,148 @@
+/**
+ * One simulated process: a clock of its own that drifts and jumps, input that queues up while it is paused, and an end.
+ *
+ * P1 After a pause what waited as input runs first, then the timers that fell due, as Node.js does (nats.md fact 10). P2 After
+ * `kill` nothing of it runs. P3 A machine that was suspended has missed time by its monotonic clock, never by its wall clock.
+ */
+
+import type { Clock } from '@muster/cluster';
+import { type MonotonicMs, monotonicMs } from '@muster/protocol';
+import type { Scheduler } from './scheduler.js';
+
+const WALL_START_MS = 1_700_000_000_000;
+
+export class SimProcess {
+  readonly name: string;
+  readonly clock: Clock;
+  readonly #scheduler: Scheduler;
+  readonly #rate: number;
+  #isAlive = true;
+  #isPaused = false;
+  #isDraining = false;
+  /** What the monotonic clock has missed, in ms. */
+  #missedMs = 0;
+  #wallOffsetMs = WALL_START_MS;
+  #pausedAt = 0;
+  #stopsMonotonic = false;
+  readonly #input: (() => void)[] = [];
+  #due: (() => void)[] = [];
+  /** Each input takes so long, in ms: a slow node. */
+  slowMs = 0;
+  #busyUntil = 0;
+
+  /** @param rate how fast its clock goes; 1.01 = one percent fast */
+  constructor(scheduler: Scheduler, name: string, rate: number) {
+    this.#scheduler = scheduler;
+    this.name = name;
+    this.#rate = rate;
+    this.clock = {
+      now: () => this.#now(),
+      wallNow: () => Math.floor(scheduler.now * rate + this.#wallOffsetMs),
+      after: (ms, run) => this.#after(ms, run),
+    };
+  }
+
+  get isAlive(): boolean {
+    return this.#isAlive;
+  }
+  get isPaused(): boolean {
+    return this.#isPaused;
+  }
+
+  #now(): MonotonicMs {
+    const missing = this.#isPaused && this.#stopsMonotonic ? this.#scheduler.now - this.#pausedAt : 0;
+    return monotonicMs((this.#scheduler.now - missing) * this.#rate - this.#missedMs);
+  }
+
+  #after(ms: number, run: () => void): () => void {
+    if (!this.#isAlive) return () => {};
+    const dueAt = this.#now() + ms;
+    let isOver = false;
+    const fire = (): void => {
+      if (isOver || !this.#isAlive) return;
+      if (this.#isPaused || this.#isDraining) {
+        this.#due.push(fire);
+        return;
+      }
+      const leftMs = dueAt - this.#now();
+      if (leftMs > 0.001) {
+        cancel = this.#scheduler.after(leftMs / this.#rate, fire);
+        return;
+      }
+      isOver = true;
+      run();
+    };
+    let cancel = this.#scheduler.after(ms / this.#rate, fire);
+    return () => {
+      isOver = true;
+      cancel();
+    };
+  }
+
+  /** Something has arrived from outside. */
+  input(run: () => void): void {
+    if (!this.#isAlive) return;
+    if (this.#isPaused || this.#isDraining) {
+      this.#input.push(run);
+      return;
+    }
+    if (this.slowMs <= 0 && this.#busyUntil <= this.#scheduler.now) return run();
+    this.#busyUntil = Math.max(this.#scheduler.now, this.#busyUntil) + this.slowMs;
+    this.#scheduler.after(this.#busyUntil - this.#scheduler.now, () => {
+      if (this.#isPaused || this.#isDraining) this.#input.push(run);
+      else if (this.#isAlive) run();
+    });
+  }
+
+  /** The simulation's own time, for checkers: no clock of this process. */
+  time(): number {
+    return this.#scheduler.now;
+  }
+
+  /** @param stopsMonotonic the whole machine sleeps: the monotonic clock stands still, too (P3) */
+  pause(stopsMonotonic = false): void {
+    if (this.#isPaused || !this.#isAlive) return;
+    this.#isPaused = true;
+    this.#stopsMonotonic = stopsMonotonic;
+    this.#pausedAt = this.#scheduler.now;
+  }
+
+  resume(): void {
+    if (!this.#isPaused) return;
+    if (this.#stopsMonotonic) this.#missedMs += (this.#scheduler.now - this.#pausedAt) * this.#rate;
+    this.#isPaused = false;
+    this.#isDraining = true;
+    this.#drain();
+  }
+
+  /** Moves the wall clock, as an administrator or a time server does. */
+  jumpWall(ms: number): void {
+    this.#wallOffsetMs += ms;
+  }
+
+  /** P2 */
+  kill(): void {
+    this.#isAlive = false;
+    this.#input.length = 0;
+    this.#due = [];
+  }
+
+  /** P1: one piece of input at a time, then the timers. */
+  #drain(): void {
+    this.#scheduler.after(0, () => {
+      if (!this.#isAlive || this.#isPaused) {
+        this.#isDraining = false;
+        return;
+      }
+      const next = this.#input.shift();
+      if (next !== undefined) {
+        next();
+        return this.#drain();
+      }
+      this.#isDraining = false;
+      const due = this.#due;
+      this.#due = [];
+      for (const fire of due) this.#scheduler.after(0, fire);
+    });
+  }
+}

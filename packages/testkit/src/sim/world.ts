@@ -1,0 +1,255 @@
+/**
+ * Everything that lives in one run: the network, the streams, the coordinators, the groups with their members, and who watches.
+ */
+
+import {
+  type GroupId,
+  groupId,
+  type Partition,
+  partition as partitionFrom,
+  partitionOf,
+  utf8Decode,
+} from '@muster/protocol';
+import type { SeededRandom } from '../seeded-random.js';
+import type { Canary, RuntimeOf } from './canaries.js';
+import { SimClient } from './client.js';
+import { SimCluster, type SimNode } from './cluster.js';
+import { GroupWatch } from './group-watch.js';
+import type { History } from './history.js';
+import { LeaseServer } from './lease-server.js';
+import { SimLiar } from './liar.js';
+import { LogServer } from './log-server.js';
+import { type ClaimSeen, LogWatch } from './log-watch.js';
+import { type MemberHabits, SimMember } from './member.js';
+import { Network } from './network.js';
+import type { GroupPlan, Plan } from './plan.js';
+import { SimProcess } from './process.js';
+import type { Scheduler } from './scheduler.js';
+import type { Verdicts } from './verdicts.js';
+
+/** Proof of ownership older than this serves nothing (O3); what clocks may differ by, and one turn, come on top. */
+const LEASE_MS = 4_000;
+const LOOK_EVERY_MS = 250;
+const QUEUED_RECORDS_MAX = 10_000;
+
+/** What the end of a run asks of a member, whoever made it. */
+export type LiveMember = {
+  readonly name: string;
+  readonly memberId: string;
+  readonly generation: number;
+  readonly isStable: boolean;
+  readonly holds: readonly number[];
+};
+
+export type SimGroup = {
+  readonly plan: GroupPlan;
+  readonly watch: GroupWatch;
+  members: SimMember[];
+  readonly liars: SimLiar[];
+  /** Have left: their leave may still be on its way. */
+  readonly departed: SimMember[];
+  /** Members of the worker library. */
+  readonly workers: readonly LiveMember[];
+  readonly admins: SimClient[];
+};
+
+export class World {
+  readonly scheduler: Scheduler;
+  readonly network: Network;
+  readonly log: LogServer;
+  readonly leases: LeaseServer;
+  readonly cluster: SimCluster;
+  readonly logWatch: LogWatch;
+  readonly groups: SimGroup[] = [];
+  readonly plan: Plan;
+  readonly verdicts: Verdicts;
+  readonly history: History;
+  readonly #random: SeededRandom;
+  readonly #canary: Canary | undefined;
+  /** Nodes that were told to drain: what they gave away they gave away. */
+  readonly drained = new Set<string>();
+  #clients = 0;
+
+  constructor(parts: {
+    readonly scheduler: Scheduler;
+    readonly plan: Plan;
+    readonly random: SeededRandom;
+    readonly verdicts: Verdicts;
+    readonly history: History;
+    readonly canary: Canary | undefined;
+  }) {
+    const { scheduler, plan, random, verdicts, history, canary } = parts;
+    this.scheduler = scheduler;
+    this.plan = plan;
+    this.verdicts = verdicts;
+    this.history = history;
+    this.#random = random;
+    this.#canary = canary;
+    this.network = new Network(scheduler, plan.servers, random.fork('network'), history);
+    this.logWatch = new LogWatch(
+      verdicts,
+      history,
+      (claim) => this.#judgeClaim(claim),
+      (group, at) => this.groups.find(({ watch }) => watch.group === group)?.watch.forgotten(at),
+    );
+    this.log = new LogServer({
+      network: this.network,
+      streamCount: plan.streams,
+      frameBytesMax: plan.frameBytesMax,
+      random: random.fork('log'),
+      history,
+      onLanded: (frame) => this.logWatch.landed(frame),
+    });
+    this.leases = new LeaseServer(this.network, random.fork('leases'), history);
+    this.cluster = new SimCluster({
+      network: this.network,
+      log: this.log,
+      leases: this.leases,
+      random: random.fork('cluster'),
+      history,
+      canary,
+      partitionCount: plan.partitions,
+      driftMax: plan.driftMax,
+      group: { offsetsRetentionMs: plan.offsetsRetentionMs },
+      settings: {},
+      checkpointFrames: plan.checkpointFrames,
+      onResumed: (runtime, node, askedAt) => this.#judgeResume(runtime, node, askedAt),
+    });
+    scheduler.every(LOOK_EVERY_MS, () => this.#look());
+  }
+
+  get partitions(): readonly Partition[] {
+    return Array.from({ length: this.plan.partitions }, (_, index) => partitionFrom(index));
+  }
+
+  /** A client process of its own on some server. */
+  client(label: string): { readonly client: SimClient; readonly process: SimProcess } {
+    this.#clients += 1;
+    const random = this.#random.fork(`client-${this.#clients}`);
+    const rate = 1 + (random.next() - 0.5) * this.plan.driftMax * 2;
+    const process = new SimProcess(this.scheduler, `${label}-${this.#clients}`, rate);
+    const peer = this.network.connect(process, random.below(this.plan.servers));
+    const client = new SimClient({
+      network: this.network,
+      peer,
+      subjects: this.cluster.subjects,
+      logId: this.cluster.logId,
+      partitionCount: this.plan.partitions,
+      verdicts: this.verdicts,
+      history: this.history,
+      acceptsLowerEpochs: this.#canary?.acceptsLowerEpochs === true,
+      resendMs: 350 + random.below(300),
+    });
+    return { client, process };
+  }
+
+  addGroup(plan: GroupPlan): SimGroup {
+    const group = groupId(plan.name);
+    const watch = new GroupWatch({
+      group,
+      partition: partitionOf(group, this.plan.partitions),
+      topicPartitions: plan.topicPartitions,
+      verdicts: this.verdicts,
+      history: this.history,
+      log: this.logWatch,
+    });
+    const added: SimGroup = { plan, watch, members: [], liars: [], departed: [], workers: [], admins: [] };
+    this.groups.push(added);
+    for (let index = 0; index < plan.members; index += 1) this.addMember(added);
+    for (let index = 0; index < plan.liars; index += 1) this.#addLiar(added);
+    return added;
+  }
+
+  addMember(group: SimGroup, habits: MemberHabits = group.plan.habits): SimMember {
+    const { client, process } = this.client(group.plan.name);
+    const random = this.#random.fork(process.name);
+    const { watch } = group;
+    const member = new SimMember({ name: process.name, watch, client, process, habits, random, history: this.history });
+    group.members.push(member);
+    member.start();
+    return member;
+  }
+
+  #addLiar(group: SimGroup): void {
+    const { client, process } = this.client('liar');
+    const { watch } = group;
+    const liar = new SimLiar({
+      client,
+      process,
+      watch,
+      honest: () => group.members.filter((member) => !member.isGone),
+      random: this.#random.fork(process.name),
+      verdicts: this.verdicts,
+      isSuperseded: (epoch) => this.logWatch.supersededAt(watch.partition, epoch) !== undefined,
+    });
+    group.liars.push(liar);
+    liar.start();
+  }
+
+  /** O4: nobody claims over an owner that lives and has given nothing away. */
+  #judgeClaim({ partition, claim, base }: ClaimSeen): void {
+    this.history.mark('a claim');
+    if (base === undefined || base.body.kind === 'release' || base.incarnation === claim.incarnation) return;
+    this.history.mark('a claim without release');
+    const entry = this.leases.entryOf(`node.${base.node}`);
+    const lease =
+      entry?.value === undefined
+        ? undefined
+        : (JSON.parse(utf8Decode(entry.value)) as { readonly incarnation: string; readonly state: string });
+    const isMarked =
+      lease === undefined || lease.incarnation !== base.incarnation || lease.state === 'dead' || lease.state === 'left';
+    const owner = this.cluster.running(base.incarnation);
+    const hasGivenUp =
+      owner !== undefined && !owner.assembled.cluster.ownership.owned().some(([each]) => each === partition);
+    const holds = isMarked || hasGivenUp || this.drained.has(base.incarnation);
+    this.verdicts.check(
+      'death-is-a-write',
+      holds,
+      `log ${partition}`,
+      () => `${claim.node} claims over ${base.node}, which nobody has marked`,
+    );
+  }
+
+  /** O6 */
+  #judgeResume(runtime: RuntimeOf, node: SimNode, askedAt: number): void {
+    this.history.mark('a partition was resumed');
+    const at = this.logWatch.supersededAt(runtime.partition, runtime.epoch);
+    this.verdicts.check(
+      'resume-is-proven',
+      at === undefined || at > askedAt,
+      `log ${runtime.partition}`,
+      () => `${node.name} serves epoch ${runtime.epoch} again; it was superseded at ${at}`,
+    );
+  }
+
+  #look(): void {
+    const now = this.scheduler.now;
+    for (const node of this.cluster.nodes) {
+      for (const runtime of node.assembled.partitions.all()) {
+        const about = `log ${runtime.partition}`;
+        this.verdicts.check(
+          'bounded-queues',
+          runtime.log.queuedRecords <= QUEUED_RECORDS_MAX,
+          about,
+          () => `${runtime.log.queuedRecords} records wait`,
+        );
+        if (node.process.isPaused || !node.assembled.cluster.ownership.mayServe(runtime.partition)) continue;
+        const at = this.logWatch.supersededAt(runtime.partition, runtime.epoch);
+        if (at !== undefined) this.history.mark('a superseded owner had not noticed yet');
+        const allowedMs = LEASE_MS * (1 + 3 * this.plan.driftMax) + LOOK_EVERY_MS;
+        this.verdicts.check(
+          'superseded-owner-falls-silent',
+          at === undefined || now - at <= allowedMs,
+          about,
+          () =>
+            `${node.name} still serves epoch ${runtime.epoch}, superseded ${((now - (at ?? 0)) / 1_000).toFixed(1)} s ago`,
+        );
+      }
+    }
+  }
+
+  /** The group of that id. */
+  groupOf(id: GroupId): SimGroup | undefined {
+    return this.groups.find(({ watch }) => watch.group === id);
+  }
+}
