@@ -42,9 +42,10 @@ async function formSome(): Promise<void> {
 async function obey(order: Order): Promise<void> {
   switch (order.kind) {
     case 'probe': {
-      const probes = await Promise.all([...groups.values()].map((group) => group.probe()));
+      const answers = [...groups.values()].map(async (group) => ({ ...(await group.probe()), at: nowMs() }));
+      const probes = await Promise.all(answers);
       const errors = [...new Set(probes.map(({ error }) => error))];
-      return tell({ kind: 'probed', waitsMs: probes.map(({ waitMs }) => waitMs), errors });
+      return tell({ kind: 'probed', answeredAt: probes.map(({ at }) => at), errors });
     }
     case 'watch':
       return watch(order.groups, order.everyMs);

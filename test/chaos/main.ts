@@ -4,8 +4,9 @@
  * Exit code 0: everything as promised; 1: a check failed, or the run broke off; 2: an option is wrong.
  */
 
-import { Command } from 'commander';
-import { type RunFlags, runFlags } from './options.js';
+import { Argument, Command, Option } from 'commander';
+import { type FigureName, figureNames, runFigures } from './figures.js';
+import { integer, type RunFlags, runFlags } from './options.js';
 import { printResult } from './report.js';
 import { runChaos } from './run.js';
 
@@ -22,6 +23,25 @@ program.action(async (flags: RunFlags) => {
   else printResult(result, (line) => say(line));
   process.exitCode = result.ok ? 0 : 1;
 });
+
+type FigureFlags = {
+  readonly rounds: number;
+  readonly groups: number;
+  readonly loadedGroups: number;
+  readonly json: boolean;
+};
+program
+  .command('figures')
+  .description('how long failover, hand-over and loading take')
+  .addArgument(new Argument('[figure...]', 'what to measure').choices(figureNames))
+  .addOption(new Option('--rounds <count>', 'how often each').default(5).argParser(integer(1, 100)))
+  .addOption(new Option('--groups <count>', 'groups of the owner').default(1_000).argParser(integer(1, 10_000)))
+  .addOption(new Option('--loaded-groups <count>', 'to load').default(20_000).argParser(integer(1, 200_000)))
+  .addOption(new Option('--json', 'print one JSON object').default(false))
+  .action(async (names: FigureName[], flags: FigureFlags) => {
+    const say = (line: string) => (flags.json ? process.stderr : process.stdout).write(`${line}\n`);
+    await runFigures(names.length === 0 ? figureNames : names, { ...flags, say });
+  });
 
 process.once('SIGINT', () => process.exit(130));
 process.once('SIGTERM', () => process.exit(143));

@@ -52,12 +52,12 @@ export type Order =
 /** What a process says. */
 export type Report =
   | { readonly kind: 'ready' }
-  | { readonly kind: 'probed'; readonly waitsMs: readonly number[]; readonly errors: readonly string[] }
+  /** When each group answered, in milliseconds since 1970. */
+  | { readonly kind: 'probed'; readonly answeredAt: readonly number[]; readonly errors: readonly string[] }
   /** The longest wait of each watched group. */
   | { readonly kind: 'watched'; readonly longestMs: Readonly<Record<string, number>> }
   | { readonly kind: 'finished' }
-  | { readonly kind: 'owns'; readonly group: string; readonly partitions: number }
-  | { readonly kind: 'counted'; readonly count: number };
+  | { readonly kind: 'owns'; readonly group: string; readonly partitions: number };
 
 export function readLightSettings(text: string | undefined): LightSettings {
   return lightSettings.parse(JSON.parse(text ?? '{}'));

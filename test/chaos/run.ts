@@ -8,13 +8,13 @@ import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connectNats } from '@muster/nats';
 import { type Admin, connect, type Muster } from '@muster/worker';
-import type { NatsConnection } from 'nats';
 import { judge } from './checkers/index.js';
 import { carryOut } from './faults.js';
 import { asked, CLUSTER, Fleet, pause, until } from './fleet.js';
 import { type HistoryEvent, HistoryWriter, nowMs, readHistory } from './history.js';
 import type { LightSettings, ProducerSettings } from './messages.js';
 import { type ChaosResult, summarize } from './report.js';
+import { roundTrip } from './round-trip.js';
 import { drawSchedule, type Fault, type FaultKind } from './schedule.js';
 import { recordLogs } from './streams.js';
 
@@ -266,16 +266,5 @@ class ChaosRun {
         await pause(50);
       }
     })();
-  }
-}
-
-/** @returns how long it took; undefined where no answer came, as while a server is down */
-export async function roundTrip(connection: NatsConnection, subject: string): Promise<number | undefined> {
-  const sentAt = performance.now();
-  try {
-    await connection.request(subject, 'x'.repeat(128), { timeout: 1_000 });
-    return performance.now() - sentAt;
-  } catch {
-    return undefined;
   }
 }

@@ -53,7 +53,8 @@ try {
 } catch (error) {
   const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
   history.writeNow({ kind: 'worker', at: nowMs(), worker: name, event: 'failed', detail });
-  process.exitCode = 1;
+  // The connection may be what failed, and would keep the process: whoever supervises it starts another.
+  process.exit(1);
 }
 history.close();
 if (process.connected) process.disconnect();
