@@ -1,0 +1,44 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+
+const CHAOS = fileURLToPath(new URL('../dist/chaos/main.js', import.meta.url));
+const DEADLINE_MS = 170_000;
+
+type Ended = { readonly code: number; readonly out: string; readonly said: string };
+
+/** Runs the command as `npm run chaos` does, after the build that `npm test` begins with. */
+function chaos(...args: readonly string[]): Promise<Ended> {
+  return new Promise((resolve) => {
+    const bounds = { timeout: DEADLINE_MS, maxBuffer: 16 * 1024 * 1024 };
+    const child = execFile(process.execPath, [CHAOS, ...args], bounds, (_error, out, said) =>
+      resolve({ code: child.exitCode ?? -1, out, said }),
+    );
+  });
+}
+
+test(
+  'a short run with kills, cuts and drains loses nothing, expels nobody and rebalances nobody without cause',
+  async () => {
+    const sizes = ['--groups', '40', '--workers', '2', '--partitions', '12', '--rate', '100'];
+    const faults = 'kill,partition,nats-leader,drain';
+    const { code, out, said } = await chaos('--duration', '22s', '--seed', '5', '--faults', faults, '--json', ...sizes);
+    expect(code, said).not.toBe(-1);
+    const result = JSON.parse(out);
+    expect(
+      result.verdicts.filter(({ verdict }: { verdict: string }) => verdict !== 'ok'),
+      said,
+    ).toEqual([]);
+    expect(result.total.count).toBeGreaterThan(2);
+    expect(result.total.commitsAcknowledged).toBeGreaterThan(100);
+    expect([result.total.commitsLost, result.total.rebalancesWithoutCause]).toEqual([0, 0]);
+    expect(code).toBe(0);
+  },
+  DEADLINE_MS + 10_000,
+);
+
+test('a fault that does not exist is refused, with those that do', async () => {
+  const { code, said } = await chaos('--faults', 'earthquake');
+  expect(code).toBe(2);
+  expect(said).toContain('earthquake: allowed are kill,pause,partition');
+});
