@@ -28,6 +28,7 @@ export interface Cli {
   exitCode: number;
 }
 
+const COLUMNS = 80;
 const EXIT_OF_SECOND_SIGNAL = 130;
 /** A second signal within this time belongs to the first: terminals and npm each pass it on. */
 const SECOND_SIGNAL_AFTER_MS = 500;
@@ -36,6 +37,8 @@ const SECOND_SIGNAL_AFTER_MS = 500;
 export function processIo(): Io {
   const { stdin, stdout, stderr, env } = process;
   let interruption: AbortController | undefined;
+  // Some terminals (of containers, of `script`) say that they have no width; questions would be drawn a letter per line.
+  if (stdout.isTTY && !(stdout.columns > 0)) stdout.columns = COLUMNS;
   return {
     stdin,
     env,

@@ -5,7 +5,7 @@
 import { type ExitCode, exitCodeOfItems, exitCodes } from './exit-codes.js';
 import { failureOf, verdictOf } from './failure.js';
 import type { Io } from './io.js';
-import { type Column, type Format, type Row, show } from './output.js';
+import { type Column, type Format, type Report, type Row, show } from './output.js';
 
 export interface Item {
   readonly row: Row;
@@ -32,7 +32,12 @@ export async function itemOf(row: Row, work: () => Promise<unknown>): Promise<It
 export function showItems(
   io: Io,
   format: Format,
-  shape: { readonly columns: readonly Column[]; readonly name: string; readonly done: string; readonly empty: string },
+  shape: {
+    readonly columns: readonly Column[];
+    readonly name: Report['name'];
+    readonly done: string;
+    readonly empty: string;
+  },
   items: readonly Item[],
 ): ExitCode {
   const rows = items.map(({ row, error }) => ({ ...row, result: error === 'NONE' ? shape.done : error }));

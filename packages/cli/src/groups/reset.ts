@@ -5,21 +5,22 @@
  * would go on where they are and commit over it. kafka: the same choices under the same names.
  */
 
-import type { ItemResult, PartitionOffset } from '@muster/worker';
 import { type Command, Option } from 'commander';
 import { requireConsent, startProgress } from '../asking.js';
 import { type AskingFlags, asking, examples } from '../commands.js';
 import { type ExitCode, exitCodes } from '../exit-codes.js';
 import { CliError } from '../failure.js';
 import type { Cli } from '../io.js';
-import { showItems } from '../items.js';
-import { type Column, quoted, render, show } from '../output.js';
+import { type Item, showItems } from '../items.js';
+import { type Column, quoted, type Row, render, show } from '../output.js';
 import { type Session, withSession } from '../session.js';
 import { collectTopics, duration, integer, moment, type TopicChoice } from '../values.js';
 import { readOffsetFile } from './offset-file.js';
 import { type Move, planMoves, type Target } from './reset-plan.js';
+import { chosenGroups, takesGroups } from './selection.js';
 
 type ResetFlags = AskingFlags & {
+  readonly allGroups?: boolean;
   readonly topic?: readonly TopicChoice[];
   readonly allTopics?: boolean;
   readonly toEarliest?: boolean;
@@ -38,10 +39,8 @@ type ResetFlags = AskingFlags & {
 };
 
 export function addReset(groups: Command, cli: Cli): void {
-  const reset = groups
-    .command('reset-offsets')
-    .argument('<group>', 'name of the group; it must have no members')
-    .description('move the committed offsets of a group; shows before and after, changes nothing without --execute')
+  const reset = takesGroups(groups.command('reset-offsets'))
+    .description('move the committed offsets of groups without members; changes nothing without --execute')
     .option('--topic <topic[:partitions]>', 'topic, or some of its partitions; may be repeated', collectTopics)
     .option('--all-topics', 'every topic that the group has committed offsets of');
   for (const option of targetOptions()) reset.addOption(option.helpGroup('Where to (one of these):'));
@@ -58,18 +57,28 @@ export function addReset(groups: Command, cli: Cli): void {
     'muster groups reset-offsets billing --all-topics --to-current --export > before.csv',
     'muster groups reset-offsets billing --from-file before.csv --execute',
   );
-  asking(reset).action((group: string, flags: ResetFlags) =>
+  asking(reset).action((names: string[], flags: ResetFlags) =>
     withSession(cli, flags, async (session) => {
       const target = targetOf(flags);
-      const state = await requireInactive(session, group);
-      const moves = await plannedMoves(session, group, target, flags);
-      if (flags.export === true) return exportMoves(session, moves);
-      if (flags.execute !== true) return showPlan(session, flags, group, moves);
-      if (state === 'Dead') session.io.err(`the group ${JSON.stringify(group)} does not exist: it is made\n`);
-      return await execute(session, flags, group, moves);
+      const chosen = await chosenGroups(session.admin, names, flags.allGroups === true);
+      // All of them before anything is changed in one.
+      const states = new Map<string, 'Empty' | 'Dead'>();
+      for (const group of chosen) states.set(group, await requireInactive(session, group));
+      const moves: GroupMove[] = [];
+      for (const group of chosen) {
+        for (const move of await plannedMoves(session, group, target, flags)) moves.push({ ...move, group });
+      }
+      if (flags.export === true) return exportMoves(session, moves, chosen.length > 1);
+      if (flags.execute !== true) return showPlan(session, flags, moves);
+      for (const [group, state] of states) {
+        if (state === 'Dead') session.io.err(`the group ${JSON.stringify(group)} does not exist: it is made\n`);
+      }
+      return await execute(session, flags, moves);
     }),
   );
 }
+
+type GroupMove = Move & { readonly group: string };
 
 const OFFSET_MAX = Number.MAX_SAFE_INTEGER;
 
@@ -153,43 +162,52 @@ const moveColumns: readonly Column[] = [
   { key: 'newOffset', title: 'NEW-OFFSET' },
 ];
 
-function rowOf(group: string, { topic, partition, before, after }: Move) {
+function rowOf({ group, topic, partition, before, after }: GroupMove) {
   return { group, topic, partition, currentOffset: before ?? null, newOffset: after };
 }
 
-function showPlan({ io }: Session, flags: ResetFlags, group: string, moves: readonly Move[]): ExitCode {
-  const rows = moves.map((move) => rowOf(group, move));
-  show(io, flags.output, { columns: moveColumns, rows, name: 'topic', empty: 'no partition to reset' });
+function showPlan({ io }: Session, flags: ResetFlags, moves: readonly GroupMove[]): ExitCode {
+  const rows = moves.map(rowOf);
+  show(io, flags.output, { columns: moveColumns, rows, name: placeName, empty: 'no partition to reset' });
   if (moves.length > 0) io.err('this was a dry run: add --execute to do it\n');
   return exitCodes.ok;
 }
 
-/** kafka: topic,partition,offset without a head. */
-function exportMoves({ io }: Session, moves: readonly Move[]): ExitCode {
-  for (const { topic, partition, after } of moves) io.out(`${quoted(topic)},${partition},${after}\n`);
+function placeName(row: Row): string {
+  return `${String(row['topic'])}:${String(row['partition'])}`;
+}
+
+/** kafka: topic,partition,offset without a head; the group in front where there are several. */
+function exportMoves({ io }: Session, moves: readonly GroupMove[], hasGroup: boolean): ExitCode {
+  for (const { group, topic, partition, after } of moves) {
+    io.out(`${hasGroup ? `${quoted(group)},` : ''}${quoted(topic)},${partition},${after}\n`);
+  }
   return exitCodes.ok;
 }
 
-async function execute(session: Session, flags: ResetFlags, group: string, moves: readonly Move[]): Promise<ExitCode> {
+async function execute(session: Session, flags: ResetFlags, moves: readonly GroupMove[]): Promise<ExitCode> {
   const { io, admin } = session;
-  const empty = 'no partition to reset';
+  const shape = { columns: moveColumns, name: placeName, empty: 'no partition to reset' };
   // A script that says --execute has decided; a person sees what it means first.
   if (io.isInteractive && moves.length > 0 && flags.force !== true) {
-    const rows = moves.map((move) => rowOf(group, move));
-    io.err(render('table', { columns: moveColumns, rows, name: 'topic', empty }, io.hasColor));
-    await requireConsent(io, `Move ${moves.length} offsets of group ${group}?`, false);
+    io.err(render('table', { ...shape, rows: moves.map(rowOf) }, io.hasColor));
+    await requireConsent(io, `Move ${moves.length} offsets of ${names(moves)}?`, false);
   }
-  const results: ItemResult<PartitionOffset>[] =
-    moves.length === 0
-      ? []
-      : await admin.commitOffsets(
-          group,
-          moves.map(({ topic, partition, after }) => ({ topic, partition, offset: after })),
-        );
-  const items = moves.map((move, at) => {
-    const error = results[at]?.error ?? 'UNKNOWN_SERVER_ERROR';
-    // kafka: a commit without member id to a group that has members says so; somebody joined since we looked.
-    return { row: rowOf(group, move), error: error === 'UNKNOWN_MEMBER_ID' ? 'NON_EMPTY_GROUP' : error };
-  });
-  return showItems(io, flags.output, { columns: moveColumns, name: 'topic', done: 'moved', empty }, items);
+  const items: Item[] = [];
+  for (const group of new Set(moves.map((move) => move.group))) {
+    const own = moves.filter((move) => move.group === group);
+    const offsets = own.map(({ topic, partition, after }) => ({ topic, partition, offset: after }));
+    const results = await admin.commitOffsets(group, offsets);
+    for (const [at, move] of own.entries()) {
+      const error = results[at]?.error ?? 'UNKNOWN_SERVER_ERROR';
+      // kafka: a commit without member id to a group that has members says so; somebody joined since we looked.
+      items.push({ row: rowOf(move), error: error === 'UNKNOWN_MEMBER_ID' ? 'NON_EMPTY_GROUP' : error });
+    }
+  }
+  return showItems(io, flags.output, { ...shape, done: 'moved' }, items);
+}
+
+function names(moves: readonly GroupMove[]): string {
+  const groups = [...new Set(moves.map(({ group }) => group))];
+  return groups.length === 1 ? `group ${JSON.stringify(groups[0])}` : `${groups.length} groups`;
 }
