@@ -1,6 +1,6 @@
-import { decodeFrame } from '@muster/log';
+import { decodeFrame, encodeFrame } from '@muster/log';
 import type { GroupId, MemberId } from '@muster/protocol';
-import { groupId, memberId } from '@muster/protocol';
+import { encode, epoch, groupId, incarnation, memberId, nodeId } from '@muster/protocol';
 import { describe, expect, test } from 'vitest';
 import { ClusterWorld } from '../world/cluster-world.js';
 import { commitRequest, fetchRequest, heartbeatRequest, joinRequest, syncRequest } from '../world/requests.js';
@@ -50,17 +50,21 @@ async function checkpointed(world: ClusterWorld): Promise<void> {
 }
 
 describe('a checkpoint of a live partition', () => {
-  test('runs by itself when the log has grown, purges what it replaces, and is what the next owner loads', async () => {
+  test('runs when it is due, purges what it replaces, and is what the next owner loads', async () => {
     const { world, member } = await stableGroup();
-    for (let offset = 1; offset <= 2_300; offset += 100) await fill(world, member, offset, offset + 99);
+    await fill(world, member, 1, 60);
+    const runtime = runtimeOf(world);
+    // A stream that runs full: due long before the usual 8 MiB.
+    runtime.noteFullness(0.65);
+    await fill(world, member, 61, 120);
     await world.clock.advance(200);
     expect(kinds(world)).toContain('checkpoint-end');
-    const kept = world.log.frames(world.partitionOf(group)).length;
-    expect(kept).toBeLessThan(world.log.landed.length / 2);
+    const [oldest] = world.log.frames(world.partitionOf(group));
+    expect(oldest?.seq).toBeGreaterThan(world.log.landed[0]?.seq ?? 0);
     world.kill(world.ownerOf(group));
     expect((await world.ask('heartbeat', heartbeatRequest(group, member, 1))).error).toBe('NONE');
     const fetched = await world.ask('fetch', fetchRequest(group));
-    expect(fetched.fields?.partitions).toMatchObject([{ offset: 2_300 }]);
+    expect(fetched.fields?.partitions).toMatchObject([{ offset: 120 }]);
   });
 
   test('keeps a group that prepares a rebalance as it was recorded last: nobody is lost, the round goes on (K1)', async () => {
@@ -149,10 +153,11 @@ describe('a group whose turn threw', () => {
 
   test('is never checkpointed: what its memory says must not replace what the log says (K1)', async () => {
     const { world, member } = await stableGroup();
-    await world.ask('commit', commitRequest(group, member, 1, 8));
+    await fill(world, member, 1, 60);
     poison(world);
     await world.ask('heartbeat', heartbeatRequest(group, member, 1));
     const runtime = runtimeOf(world);
+    expect(runtime.log.urgentCheckpointDue).toBe(true);
     runtime.noteFullness(0.7);
     await world.clock.advance(100);
     expect(runtime.log.checkpointRunning).toBe(false);
@@ -160,7 +165,7 @@ describe('a group whose turn threw', () => {
     // The next owner has it from the log, sound.
     world.kill(world.ownerOf(group));
     expect((await world.ask('heartbeat', heartbeatRequest(group, member, 1))).error).toBe('NONE');
-    expect((await world.ask('fetch', fetchRequest(group))).fields?.partitions).toMatchObject([{ offset: 8 }]);
+    expect((await world.ask('fetch', fetchRequest(group))).fields?.partitions).toMatchObject([{ offset: 60 }]);
   });
 
   test('during a checkpoint has the partition loaded anew: the checkpoint cannot leave it out, nor come to its end', async () => {
@@ -182,6 +187,21 @@ describe('a group whose turn threw', () => {
 });
 
 describe('a partition whose log cannot be read', () => {
+  test('because a newer version wrote into it is quarantined, and the node serves its others', async () => {
+    const world = new ClusterWorld({ partitionCount: 6 });
+    const newer = world.partitionOf(group);
+    const writer = { epoch: epoch(1), node: nodeId('gone'), incarnation: incarnation('gone-1') };
+    const claim = encodeFrame({ ...writer, nonce: 'n1', previousSeq: 0, previousNonce: '', body: { kind: 'claim' } });
+    const previousSeq = world.log.inject(newer, claim);
+    // A group snapshot, in a version of the future.
+    const pieces = [{ kind: 'whole', bytes: encode([1, 99]) } as const];
+    const body = { kind: 'records', entries: [{ group, pieces }] } as const;
+    world.log.inject(newer, encodeFrame({ ...writer, nonce: 'n2', previousSeq, previousNonce: 'n1', body }));
+    await world.startNode('a');
+    await world.clock.advance(5_000);
+    expect(world.node('a').cluster.ownership.counts()).toMatchObject({ quarantined: 1, owned: 5, claiming: 0 });
+  });
+
   test('is quarantined, and the node serves its others', async () => {
     const world = new ClusterWorld({ partitionCount: 6 });
     const damaged = world.partitionOf(group);

@@ -109,6 +109,7 @@ export class ClusterNode {
       const answer = await bus.request(probeSubject(subjects, node, holder), new Uint8Array(), settings.probeTimeoutMs);
       return answer.kind === 'reply';
     });
+    if (this.#isStopped) return;
     this.#listen(probeSubject(subjects, node, incarnation), (message) => {
       if (message.reply !== '') bus.publish(message.reply, encode({ v: 1, node, incarnation }));
     });
