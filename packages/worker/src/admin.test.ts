@@ -1,7 +1,10 @@
-import { clusterApis, encodeReply, groupId, nodeId, parseRequest, Subjects } from '@muster/protocol';
+import { clusterApis, encodeAssignment, encodeReply, groupId, nodeId, parseRequest, Subjects } from '@muster/protocol';
 import { describe, expect, it } from 'vitest';
 import { consumerScene, orders, partitions } from '../test/consumer-scene.js';
 import type { FakeNats } from '../test/fake-transport.js';
+import { emptyGroup, refuseCommit } from '../test/scripted-coordinator.js';
+import type { ResetOptions } from './admin.js';
+import { parseOffsets, type ResetTarget } from './offset-reset.js';
 
 function setUp() {
   const scene = consumerScene();
@@ -52,7 +55,6 @@ describe('offsets', () => {
     await clock.advance(500);
     expect(await committing).toEqual([{ item: { topic: 'orders', partition: 0, offset: 2 }, error: 'NONE' }]);
     expect(await admin.fetchOffsets('billing')).toEqual([{ topic: 'orders', partition: 0, offset: 2 }]);
-    expect(await admin.lag('billing')).toEqual([{ topic: 'orders', partition: 0, offset: 2, lag: 2 }]);
   });
 
   it('ends with a typed error when nobody answers', async () => {
@@ -70,7 +72,7 @@ describe('groups and members', () => {
     coordinator.script.delete = ({ body }) => (body.groupId === 'busy' ? 'NON_EMPTY_GROUP' : { fields: {} });
     const deleting = admin.deleteGroups(['busy', 'idle']);
     await clock.advance(500);
-    expect(await deleting).toEqual([
+    expect(await deleting).toMatchObject([
       { item: 'busy', error: 'NON_EMPTY_GROUP' },
       { item: 'idle', error: 'NONE' },
     ]);
@@ -84,6 +86,215 @@ describe('groups and members', () => {
     expect(coordinator.of('leave')[0]?.body.members).toMatchObject([
       { memberId: 'm1', groupInstanceId: null },
       { memberId: '', groupInstanceId: 'i1' },
+    ]);
+  });
+});
+
+const place = (partition: number) => ({ topic: 'orders', partition });
+
+describe('checking offsets before they are committed', () => {
+  it('refuses, each for itself, what is outside of the stream and what does not exist', async () => {
+    const { admin, clock, store, muster } = setUp();
+    muster.topics.declare([orders]);
+    store(0, 1, 2, 3);
+    const committing = admin.commitOffsets('billing', [
+      { ...place(0), offset: 4 },
+      { ...place(1), offset: 5 },
+      { ...place(2), offset: 0 },
+      { ...place(4), offset: 1 },
+      { topic: 'nowhere', partition: 0, offset: 1 },
+    ]);
+    await clock.advance(500);
+    expect((await committing).map(({ error }) => error)).toEqual([
+      'NONE',
+      'OFFSET_OUT_OF_RANGE',
+      'OFFSET_OUT_OF_RANGE',
+      'UNKNOWN_TOPIC_OR_PARTITION',
+      'UNKNOWN_TOPIC',
+    ]);
+    expect((await admin.fetchOffsets('billing')).length).toBe(1);
+  });
+});
+
+describe('resetting offsets', () => {
+  async function reset(target: ResetTarget, options: ResetOptions = {}) {
+    const scene = setUp();
+    scene.muster.topics.declare([orders]);
+    scene.store(0, 1, 2);
+    scene.streams.timestampMs = scene.wallNow() - 60_000;
+    scene.store(0, 3, 4);
+    scene.coordinator.offsets.set('orders/0', 3);
+    const resetting = scene.admin.resetOffsets('billing', target, options);
+    resetting.catch(() => {});
+    await scene.clock.advance(500);
+    return { ...scene, result: await resetting };
+  }
+
+  it.each<[ResetTarget, number, boolean]>([
+    [{ to: 'earliest' }, 1, false],
+    [{ to: 'latest' }, 5, false],
+    [{ to: 'current' }, 3, false],
+    [{ to: 'offset', offset: 2 }, 2, false],
+    [{ to: 'offset', offset: 99 }, 5, true],
+    [{ to: 'shift', by: -1 }, 2, false],
+    [{ to: 'shift', by: -50 }, 1, true],
+    [{ to: 'time', timeMs: 1 }, 3, false],
+    [{ to: 'duration', durationMs: 120_000 }, 3, false],
+    [{ to: 'group', group: 'other' }, 3, false],
+    [{ to: 'offsets', offsets: [{ ...place(0), offset: 4 }] }, 4, false],
+  ])('to %j means offset %i, and a dry run writes nothing', async (target, after, isClamped) => {
+    const { result, coordinator } = await reset(target);
+    expect(result).toEqual([{ ...place(0), before: 3, after, isClamped, error: 'NONE' }]);
+    expect(coordinator.of('commit')).toHaveLength(0);
+  });
+
+  it('writes when told so, and says for each partition what was and what is', async () => {
+    const { result, coordinator } = await reset({ to: 'earliest' }, { topics: ['orders', 'nowhere'], dryRun: false });
+    expect(result).toEqual([
+      { ...place(0), before: 3, after: 1, isClamped: false, error: 'NONE' },
+      ...[1, 2, 3].map((p) => ({ ...place(p), before: undefined, after: 1, isClamped: false, error: 'NONE' })),
+      { topic: 'nowhere', partition: 0, before: undefined, after: undefined, isClamped: false, error: 'UNKNOWN_TOPIC' },
+    ]);
+    expect(coordinator.offsets.get('orders/0')).toBe(1);
+  });
+
+  it('says what the coordinator refused', async () => {
+    const scene = setUp();
+    scene.muster.topics.declare([orders]);
+    scene.coordinator.offsets.set('orders/0', 1);
+    scene.coordinator.script.commit = ({ body }) => refuseCommit(body, 'UNKNOWN_MEMBER_ID');
+    const resetting = scene.admin.resetOffsets('billing', { to: 'latest' }, { dryRun: false });
+    await scene.clock.advance(500);
+    expect(await resetting).toMatchObject([{ before: 1, after: undefined, error: 'UNKNOWN_MEMBER_ID' }]);
+  });
+
+  it('refuses a group that is active', async () => {
+    const { admin, clock, coordinator } = setUp();
+    coordinator.script.describe = () => ({ fields: { ...emptyGroup('billing'), state: 'Stable' } });
+    const resetting = admin.resetOffsets('billing', { to: 'earliest' }).catch((error: unknown) => error);
+    await clock.advance(500);
+    expect(await resetting).toMatchObject({ code: 'NON_EMPTY_GROUP' });
+    expect(coordinator.of('commit')).toHaveLength(0);
+  });
+
+  it('reads offsets from CSV as kafka writes it and from JSON', () => {
+    const expected = [
+      { topic: 'orders', partition: 0, offset: 7 },
+      { topic: 'a,b', partition: 2, offset: 1 },
+    ];
+    expect(parseOffsets('# saved\n"orders",0,7\r\na,b,2,1\n')).toEqual(expected);
+    expect(parseOffsets(JSON.stringify(expected))).toEqual(expected);
+    for (const bad of ['orders,0', 'orders,x,1', '[{"topic":"orders"}]', '[nonsense']) {
+      expect(() => parseOffsets(bad)).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }));
+    }
+  });
+});
+
+describe('lag', () => {
+  it('counts every partition of the topics of the group in messages and in time, consumed or not', async () => {
+    const { admin, clock, store, streams, muster, coordinator, wallNow } = setUp();
+    muster.topics.declare([orders]);
+    streams.timestampMs = wallNow() - 60_000;
+    store(0, 1, 2, 3);
+    store(3, 31);
+    coordinator.offsets.set('orders/0', 2);
+    coordinator.offsets.set('gone/1', 9);
+    const lagging = admin.lag('billing');
+    await clock.advance(500);
+    const lags = await lagging;
+    expect(lags.map(({ topic, partition, offset, lag, error }) => [topic, partition, offset, lag, error])).toEqual([
+      ['gone', 1, 9, 0, 'UNKNOWN_TOPIC'],
+      ['orders', 0, 2, 2, 'NONE'],
+      ['orders', 1, -1, 0, 'NONE'],
+      ['orders', 2, -1, 0, 'NONE'],
+      ['orders', 3, -1, 1, 'NONE'],
+    ]);
+    expect(lags[1]?.lagMs).toBeGreaterThanOrEqual(60_000);
+    expect(lags[2]?.lagMs).toBe(0);
+  });
+
+  it('says who owns a partition, and covers topics that are only subscribed', async () => {
+    const { consume, clock, coordinator, muster } = consumerScene();
+    await consume();
+    const [join] = coordinator.of('join').slice(-1);
+    const member = {
+      memberId: 'member-1',
+      groupInstanceId: null,
+      clientId: '',
+      clientHost: '',
+      metadata: join!.body.protocols[0]!.metadata,
+      assignment: encodeAssignment({ partitions: partitions(1) }),
+    };
+    coordinator.script.describe = () => ({ fields: { ...emptyGroup('billing'), state: 'Stable', members: [member] } });
+    const lagging = muster.admin().lag('billing');
+    await clock.advance(500);
+    const owners = (await lagging).map(({ partition, memberId }) => [partition, memberId]);
+    expect(owners).toEqual([
+      [0, undefined],
+      [1, 'member-1'],
+      [2, undefined],
+      [3, undefined],
+    ]);
+  });
+});
+
+describe('the cluster', () => {
+  it('shows each node with its partitions, and those that nobody owns', async () => {
+    const { admin, transport, clock } = setUp();
+    for (const [node, covers] of [
+      ['n2', all.slice(30, 49)],
+      ['n1', all.slice(0, 30)],
+    ] as const) {
+      transport.nats.subscribe(new Subjects('default').all, ({ payload, replyTo }) => {
+        const request = parseRequest(clusterApis.list, payload);
+        if (replyTo === undefined || request.kind === 'refused') return;
+        const fields = { groups: [], partitions: covers };
+        transport.nats.publish(
+          replyTo,
+          encodeReply(request.head.id, { node: nodeId(node) }, { error: 'NONE' }, fields),
+        );
+      });
+    }
+    const describing = admin.describeCluster();
+    await clock.advance(6_000);
+    expect(await describing).toEqual({
+      partitionCount: 50,
+      nodes: [
+        { nodeId: 'n1', partitions: all.slice(0, 30) },
+        { nodeId: 'n2', partitions: all.slice(30, 49) },
+      ],
+      unowned: [49],
+    });
+  });
+
+  it('finds the coordinator of a group', async () => {
+    const { admin, clock } = setUp();
+    const finding = admin.findCoordinator('billing');
+    await clock.advance(500);
+    expect(await finding).toEqual({ partition: 0, partitionCount: 50, nodeId: 'node1', epoch: 1 });
+  });
+
+  it('says so when nobody coordinates it', async () => {
+    const { admin, clock, coordinator } = setUp();
+    coordinator.answersFind = false;
+    const finding = admin.findCoordinator('billing').catch((error: unknown) => error);
+    await clock.advance(6_000);
+    expect(await finding).toMatchObject({ code: 'COORDINATOR_NOT_AVAILABLE', retriable: true });
+  });
+});
+
+describe('topics, several at a time', () => {
+  it('tells for each whether it was created or deleted', async () => {
+    const { admin } = setUp();
+    const created = await admin.createTopics([
+      { name: 'a', partitions: 2 },
+      { name: 'b', partitions: 0 },
+    ]);
+    expect(created.map(({ error }) => error)).toEqual(['NONE', 'INVALID_ARGUMENT']);
+    const deleted = await admin.deleteTopics(['b', 'a']);
+    expect(deleted.map(({ item, error }) => [item, error])).toEqual([
+      ['b', 'UNKNOWN_TOPIC'],
+      ['a', 'NONE'],
     ]);
   });
 });

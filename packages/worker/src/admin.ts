@@ -3,58 +3,74 @@
  */
 
 import {
-  type ApiName,
-  clusterApis,
   type DescribeReply,
-  type ErrorName,
-  encodeRequest,
   errorName,
-  type GroupId,
   generation,
   groupId,
   instanceId,
   type ListReply,
   memberId,
-  parseReply,
-  type ReplyOf,
-  type RequestOf,
-  requestId,
   type TopicPartition,
 } from '@muster/protocol';
-import { MusterError } from './errors.js';
+import { asMusterError, MusterError, type MusterErrorCode } from './errors.js';
+import { consumersOf, lagOf, type PartitionLag } from './lag.js';
 import { placeOf } from './lane.js';
 import { committedOffsets } from './lanes-opening.js';
 import type { MusterContext } from './muster-context.js';
-import { partitionFilter } from './topic.js';
-import { deferred, withinMs } from './waiting.js';
+import { type OffsetReset, type PartitionOffset, planReset, type ResetTarget } from './offset-reset.js';
+import { Questions } from './questions.js';
+import type { TopicSpec } from './topic.js';
+import type { TopicOptions } from './topics.js';
 
 /** The result for one item of a request about several. */
 export interface ItemResult<Item> {
   readonly item: Item;
   /** `NONE` where it worked. */
-  readonly error: ErrorName;
+  readonly error: MusterErrorCode;
+  /** What the error was about. */
+  readonly detail?: string;
 }
 
-export interface PartitionOffset extends TopicPartition {
-  readonly offset: number;
+/** A node and the coordinator partitions it owns. */
+export interface NodeDescription {
+  readonly nodeId: string;
+  readonly partitions: readonly number[];
 }
 
-export interface PartitionLag extends PartitionOffset {
-  /** Messages at or after the committed offset. */
-  readonly lag: number;
+export interface ClusterDescription {
+  readonly partitionCount: number;
+  /** By id. A node that owns nothing is shown with no partitions. */
+  readonly nodes: readonly NodeDescription[];
+  /** Partitions that nobody owned until the deadline. */
+  readonly unowned: readonly number[];
+}
+
+export interface CoordinatorDescription {
+  /** The group's coordinator partition. */
+  readonly partition: number;
+  readonly partitionCount: number;
+  readonly nodeId: string;
+  readonly epoch: number;
+}
+
+export interface ResetOptions {
+  /** All partitions of these topics. Default: every partition with a committed offset, or those of the target. */
+  readonly topics?: readonly string[];
+  /** These alone. */
+  readonly partitions?: readonly TopicPartition[];
+  /** Says what would happen and writes nothing. Default true. */
+  readonly dryRun?: boolean;
 }
 
 const TIMEOUT_MS = 15_000;
-const RESEND_MS = 1_000;
-const GATHER_AGAIN_MS = 500;
 
 export class Admin {
   readonly #context: MusterContext;
-  readonly #timeoutMs: number;
+  readonly #questions: Questions;
 
   constructor(context: MusterContext, options: { readonly timeoutMs?: number } = {}) {
     this.#context = context;
-    this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
+    this.#questions = new Questions(context, options.timeoutMs ?? TIMEOUT_MS);
   }
 
   /**
@@ -62,76 +78,130 @@ export class Admin {
    * @returns the groups by name; throws MusterError INCOMPLETE_ANSWER where a partition had no owner until the deadline
    */
   async listGroups(filter: { readonly states?: readonly string[] } = {}): Promise<ListReply['groups']> {
-    const { client, environment } = this.#context;
-    const groups = new Map<GroupId, ListReply['groups'][number]>();
-    const covered = new Set<number>();
-    const complete = deferred();
-    const fields = { api: 'list', statesFilter: filter.states ?? [], typesFilter: [] };
-    const head = { id: requestId(environment.newId()), deadlineMs: this.#timeoutMs };
-    const payload = encodeRequest(head, fields);
-    const deadlineAt = environment.clock.now() + this.#timeoutMs;
-    await client.discover(this.#timeoutMs);
-    const onReply = (bytes: Uint8Array) => {
-      const reply = parseReply(clusterApis.list, bytes);
-      if (reply.kind === 'garbled' || reply.error !== 'NONE' || reply.fields === undefined) return;
-      for (const partition of reply.fields.partitions) covered.add(partition);
-      for (const group of reply.fields.groups) groups.set(group.groupId, group);
-      if (covered.size >= (client.partitionCount ?? Number.POSITIVE_INFINITY)) complete.resolve();
-    };
-    while (true) {
-      const leftMs = deadlineAt - environment.clock.now();
-      if (leftMs <= 0) break;
-      const stop = client.gather(client.subjects.all, payload, onReply);
-      const outcome = await withinMs(environment.clock, Math.min(leftMs, GATHER_AGAIN_MS), complete.promise);
-      stop();
-      if (outcome.kind === 'done') return [...groups.values()].sort((a, b) => (a.groupId < b.groupId ? -1 : 1));
+    const found = await this.#questions.everyNode({ statesFilter: filter.states ?? [], typesFilter: [] });
+    if (!found.isComplete) {
+      const count = this.#context.client.partitionCount ?? 'unknown';
+      throw new MusterError('INCOMPLETE_ANSWER', `${found.covered} of ${count} partitions`);
     }
-    throw new MusterError('INCOMPLETE_ANSWER', `${covered.size} of ${client.partitionCount ?? 'unknown'} partitions`);
+    const groups = new Map(found.answers.flatMap((answer) => answer.groups.map((group) => [group.groupId, group])));
+    return [...groups.values()].sort((a, b) => (a.groupId < b.groupId ? -1 : 1));
+  }
+
+  /** The nodes with what they own. Throws MusterError TIMEOUT where no node answers at all. */
+  async describeCluster(): Promise<ClusterDescription> {
+    // No group is ever listed as dead: the answers are about partitions alone.
+    const { answers } = await this.#questions.everyNode({ statesFilter: ['Dead'], typesFilter: [] });
+    const { partitionCount } = this.#context.client;
+    if (partitionCount === undefined) throw new MusterError('TIMEOUT', 'no coordinator node answers');
+    const owned = new Map<string, Set<number>>();
+    for (const { node, partitions } of answers) owned.set(node, new Set([...(owned.get(node) ?? []), ...partitions]));
+    const ownedByAny = new Set(answers.flatMap(({ partitions }) => partitions));
+    const all = Array.from({ length: partitionCount }, (_, partition) => partition);
+    return {
+      partitionCount,
+      nodes: [...owned]
+        .map(([nodeId, partitions]) => ({ nodeId, partitions: [...partitions].sort((a, b) => a - b) }))
+        .sort((a, b) => (a.nodeId < b.nodeId ? -1 : 1)),
+      unowned: all.filter((partition) => !ownedByAny.has(partition)),
+    };
+  }
+
+  /** Which node coordinates a group; the group need not exist. Throws MusterError COORDINATOR_NOT_AVAILABLE. */
+  async findCoordinator(group: string): Promise<CoordinatorDescription> {
+    const { partition, partitionCount, nodeId, ownerEpoch } = await this.#questions.coordinatorOf(groupId(group));
+    return { partition, partitionCount, nodeId, epoch: ownerEpoch };
   }
 
   /** State, members and the last rebalances of a group. kafka: a group that does not exist is in state `Dead`. */
   async describeGroup(group: string): Promise<DescribeReply> {
-    return await this.#ask('describe', { groupId: groupId(group) });
+    return await this.#questions.ask('describe', { groupId: groupId(group) });
+  }
+
+  /** The same for several, each with a result of its own. */
+  async describeGroups(
+    groups: readonly string[],
+  ): Promise<(ItemResult<string> & { readonly group: DescribeReply | undefined })[]> {
+    return await Promise.all(
+      groups.map(async (item) => {
+        try {
+          return { item, error: 'NONE' as const, group: await this.describeGroup(item) };
+        } catch (thrown) {
+          return { ...failed(item, thrown), group: undefined };
+        }
+      }),
+    );
   }
 
   /** Deletes groups without members, with their offsets. */
   async deleteGroups(groups: readonly string[]): Promise<ItemResult<string>[]> {
-    const results: ItemResult<string>[] = [];
-    for (const group of groups) {
-      const { error } = await this.#answer('delete', { groupId: groupId(group) });
-      results.push({ item: group, error });
-    }
-    return results;
+    return await this.#each(groups, async (group) => {
+      await this.#questions.ask('delete', { groupId: groupId(group) });
+    });
   }
 
   /** @returns the committed offsets of a group, all or those asked for; partitions without one are missing */
   async fetchOffsets(group: string, partitions: readonly TopicPartition[] | null = null): Promise<PartitionOffset[]> {
-    const { client, environment } = this.#context;
-    const times = { timeoutMs: this.#timeoutMs, resendMs: RESEND_MS };
-    const offsets = await committedOffsets({ client, environment, groupId: groupId(group), ...times }, partitions);
-    return [...offsets].map(([place, offset]) => {
-      const slash = place.lastIndexOf('/');
-      return { topic: place.slice(0, slash), partition: Number(place.slice(slash + 1)), offset };
+    return [...(await this.#committed(group, partitions))].map(([place, offset]) => ({
+      ...partitionOf(place),
+      offset,
+    }));
+  }
+
+  /**
+   * Sets offsets of a group without members, each that of the next message to read. An offset outside of the stream, an unknown
+   * topic or partition is refused for its item, unless `isUnchecked`.
+   */
+  async commitOffsets(
+    group: string,
+    offsets: readonly PartitionOffset[],
+    options: { readonly isUnchecked?: boolean } = {},
+  ): Promise<ItemResult<PartitionOffset>[]> {
+    const isUnchecked = options.isUnchecked === true;
+    const errors = await Promise.all(offsets.map((item) => (isUnchecked ? 'NONE' : this.#checked(item))));
+    const good = offsets.filter((_, at) => errors[at] === 'NONE');
+    const written = good.length === 0 ? [] : await this.#commit(group, good);
+    const results = new Map(written.map(({ item, error }) => [placeOf(item.topic, item.partition), error]));
+    return offsets.map((item, at) => {
+      const refused = errors[at] ?? 'NONE';
+      const error = results.get(placeOf(item.topic, item.partition)) ?? 'UNKNOWN_SERVER_ERROR';
+      return { item, error: refused === 'NONE' ? error : refused };
     });
   }
 
-  /** Sets offsets of a group without members, each the offset of the next message to read. */
-  async commitOffsets(group: string, offsets: readonly PartitionOffset[]): Promise<ItemResult<PartitionOffset>[]> {
-    const reply = await this.#ask('commit', {
-      groupId: groupId(group),
-      memberId: memberId(''),
-      groupInstanceId: null,
-      generationId: generation(-1),
-      commitSeq: null,
-      retentionTimeMs: null,
-      offsets: offsets.map((offset) => ({ ...offset, leaderEpoch: -1, metadata: '', commitTimestamp: null })),
+  /**
+   * Moves the offsets of a group that has no members now, or says where they would go.
+   * @returns every partition with its offset before and after; throws MusterError NON_EMPTY_GROUP, TIMEOUT, INVALID_ARGUMENT
+   */
+  async resetOffsets(group: string, target: ResetTarget, options: ResetOptions = {}): Promise<OffsetReset[]> {
+    const { state, members } = await this.describeGroup(group);
+    // kafka: assignments can only be reset if the group is inactive.
+    if (state !== 'Empty' && state !== 'Dead') {
+      throw new MusterError('NON_EMPTY_GROUP', `${group} is ${state} with ${members.length} members: stop them first`);
+    }
+    const before = await this.#committed(group, null);
+    const copied = await this.#copied(target);
+    const places = await this.#scope(options, before, copied);
+    const plan = await Promise.all(
+      places.map((place) =>
+        planReset(this.#context, place, target, before.get(placeOf(place.topic, place.partition)), copied),
+      ),
+    );
+    if (options.dryRun !== false) return plan;
+    const toWrite = plan.flatMap(({ topic, partition, after }) => {
+      return after === undefined ? [] : [{ topic, partition, offset: after }];
     });
-    return perPartition(offsets, reply.partitions);
+    const written = toWrite.length === 0 ? [] : await this.#commit(group, toWrite);
+    const errors = new Map(written.map(({ item, error }) => [placeOf(item.topic, item.partition), error]));
+    return plan.map((reset) => {
+      const error =
+        reset.error === 'NONE' ? (errors.get(placeOf(reset.topic, reset.partition)) ?? 'NONE') : reset.error;
+      return error === 'NONE' ? reset : { ...reset, after: undefined, error };
+    });
   }
 
   async deleteOffsets(group: string, partitions: readonly TopicPartition[]): Promise<ItemResult<TopicPartition>[]> {
     const wanted = partitions.map(({ topic, partition }): [string, number] => [topic, partition]);
-    const reply = await this.#ask('delete-offsets', { groupId: groupId(group), partitions: wanted });
+    const reply = await this.#questions.ask('delete-offsets', { groupId: groupId(group), partitions: wanted });
     return perPartition(partitions, reply.partitions);
   }
 
@@ -141,7 +211,7 @@ export class Admin {
     members: readonly { readonly memberId?: string; readonly instanceId?: string }[],
     reason = 'removed by an administrator',
   ): Promise<ItemResult<{ readonly memberId?: string; readonly instanceId?: string }>[]> {
-    const reply = await this.#ask('leave', {
+    const reply = await this.#questions.ask('leave', {
       groupId: groupId(group),
       members: members.map((member) => ({
         memberId: memberId(member.memberId ?? ''),
@@ -153,38 +223,101 @@ export class Admin {
     return members.map((item, at) => ({ item, error: errorName(reply.members[at]?.error ?? -1) }));
   }
 
-  /** @returns what is left to read, for every partition with a committed offset whose topic is registered */
-  async lag(group: string): Promise<PartitionLag[]> {
-    const { topics, streams } = this.#context;
-    const lags: PartitionLag[] = [];
-    const offsets = await this.fetchOffsets(group);
-    const counts = await topics.partitionCounts([...new Set(offsets.map(({ topic }) => topic))]);
-    for (const committed of offsets) {
-      if (!counts.has(committed.topic)) continue;
-      const topic = await topics.describe(committed.topic);
-      const subject = partitionFilter(topic, committed.partition);
-      const lag = await streams.countFrom({ stream: topic.stream, subject, startOffset: committed.offset });
-      lags.push({ ...committed, lag });
+  /**
+   * What is left to read, in messages and in time: all partitions of the topics that the group has offsets for or its members
+   * subscribe to, and of `topics`, whether anybody consumes them or not.
+   */
+  async lag(group: string, options: { readonly topics?: readonly string[] } = {}): Promise<PartitionLag[]> {
+    const [committed, described] = await Promise.all([this.#committed(group, null), this.describeGroup(group)]);
+    const { topics, owners } = consumersOf(described);
+    const withOffsets = [...committed.keys()].map((place) => partitionOf(place).topic);
+    return await lagOf(this.#context, [...withOffsets, ...topics, ...(options.topics ?? [])], committed, owners);
+  }
+
+  /** Creates topics, each with a result of its own. */
+  async createTopics(topics: readonly TopicOptions[]): Promise<ItemResult<TopicOptions>[]> {
+    return await this.#each(topics, async (topic): Promise<TopicSpec> => await this.#context.topics.create(topic));
+  }
+
+  /** Deletes topics with their streams and all messages, each with a result of its own. */
+  async deleteTopics(names: readonly string[]): Promise<ItemResult<string>[]> {
+    return await this.#each(names, async (name) => await this.#context.topics.delete(name));
+  }
+
+  async #each<Item>(items: readonly Item[], call: (item: Item) => Promise<unknown>): Promise<ItemResult<Item>[]> {
+    const results: ItemResult<Item>[] = [];
+    for (const item of items) {
+      try {
+        await call(item);
+        results.push({ item, error: 'NONE' });
+      } catch (thrown) {
+        results.push(failed(item, thrown));
+      }
     }
-    return lags;
+    return results;
   }
 
-  async #ask<Api extends ApiName>(
-    api: Api,
-    body: RequestOf[Api] & { readonly groupId: GroupId },
-  ): Promise<ReplyOf[Api]> {
-    const { error, detail, fields } = await this.#answer(api, body);
-    if (error !== 'NONE' || fields === undefined) throw new MusterError(error, detail);
-    return fields;
+  #committed(group: string, partitions: readonly TopicPartition[] | null): Promise<Map<string, number>> {
+    const { client, environment } = this.#context;
+    const { timeoutMs, resendMs } = this.#questions;
+    return committedOffsets({ client, environment, groupId: groupId(group), timeoutMs, resendMs }, partitions);
   }
 
-  async #answer<Api extends ApiName>(api: Api, body: RequestOf[Api] & { readonly groupId: GroupId }) {
-    const times = { deadlineMs: this.#timeoutMs, resendMs: RESEND_MS };
-    const outcome = await this.#context.client.request(api, body, times);
-    if (outcome.kind === 'answered') return outcome;
-    if (outcome.kind === 'expired') throw new MusterError('TIMEOUT', `${api}: ${outcome.lastProblem}`);
-    throw new MusterError('CLOSED');
+  async #commit(group: string, offsets: readonly PartitionOffset[]): Promise<ItemResult<PartitionOffset>[]> {
+    const reply = await this.#questions.ask('commit', {
+      groupId: groupId(group),
+      memberId: memberId(''),
+      groupInstanceId: null,
+      generationId: generation(-1),
+      commitSeq: null,
+      retentionTimeMs: null,
+      offsets: offsets.map(({ topic, partition, offset }) => {
+        return { topic, partition, offset, leaderEpoch: -1, metadata: '', commitTimestamp: null };
+      }),
+    });
+    return perPartition(offsets, reply.partitions);
   }
+
+  async #checked({ topic, partition, offset }: PartitionOffset): Promise<MusterErrorCode> {
+    try {
+      const spec = await this.#context.topics.describe(topic);
+      if (partition < 0 || partition >= spec.partitions) return 'UNKNOWN_TOPIC_OR_PARTITION';
+      const { firstOffset, nextOffset } = await this.#context.streams.bounds(spec.stream);
+      return offset >= firstOffset && offset <= nextOffset ? 'NONE' : 'OFFSET_OUT_OF_RANGE';
+    } catch (thrown) {
+      return asMusterError(thrown, 'STREAM_UNAVAILABLE').code;
+    }
+  }
+
+  async #copied(target: ResetTarget): Promise<ReadonlyMap<string, number>> {
+    if (target.to === 'group') return await this.#committed(target.group, null);
+    if (target.to !== 'offsets') return new Map();
+    return new Map(target.offsets.map(({ topic, partition, offset }) => [placeOf(topic, partition), offset]));
+  }
+
+  async #scope(
+    options: ResetOptions,
+    before: ReadonlyMap<string, number>,
+    copied: ReadonlyMap<string, number>,
+  ): Promise<readonly TopicPartition[]> {
+    if (options.partitions !== undefined) return options.partitions;
+    if (options.topics === undefined) return [...(copied.size > 0 ? copied : before).keys()].map(partitionOf);
+    const counts = await this.#context.topics.partitionCounts(options.topics);
+    return options.topics.flatMap((topic) =>
+      // An unknown topic keeps one line, which says so.
+      Array.from({ length: counts.get(topic) ?? 1 }, (_, partition) => ({ topic, partition })),
+    );
+  }
+}
+
+function failed<Item>(item: Item, thrown: unknown): ItemResult<Item> {
+  const { code, message } = asMusterError(thrown, 'UNKNOWN_SERVER_ERROR');
+  return { item, error: code, detail: message };
+}
+
+function partitionOf(place: string): TopicPartition {
+  const slash = place.lastIndexOf('/');
+  return { topic: place.slice(0, slash), partition: Number(place.slice(slash + 1)) };
 }
 
 function perPartition<Item extends TopicPartition>(

@@ -86,14 +86,9 @@ export class Consumer<Value> {
     this.#topics = this.#declared(options.topics);
     this.#ownership = this.#makeOwnership();
     const { client, environment, clientId } = context;
-    const logger = this.#logger;
-    const common = { client, environment, logger, ...this.#settings };
-    this.#membership = new Membership({
-      ...common,
-      clientId,
-      protocolType: 'consumer',
-      handler: this.#ownership,
-    });
+    const common = { client, environment, logger: this.#logger, ...this.#settings };
+    const handler = this.#ownership;
+    this.#membership = new Membership({ ...common, clientId, protocolType: 'consumer', handler });
     this.#committer = new Committer({
       ...common,
       membership: this.#membership,
@@ -227,8 +222,8 @@ export class Consumer<Value> {
 
   /** @returns how it stands, partition by partition */
   health(): ConsumerHealth {
-    const { clock } = this.#context.environment;
-    return healthOf(this.#membership, this.#ownership.lanes(), clock.now(), this.#lastBlocked);
+    const now = this.#context.environment.clock.now();
+    return healthOf(this.#membership, this.#ownership.lanes(), now, this.#lastBlocked);
   }
 
   /**
@@ -344,7 +339,7 @@ export class Consumer<Value> {
         this.#emit('stalled', { partitions: [lane.place] });
       },
       onRecovered: (lane) => {
-        logger.info('a partition moves again', lane.place);
+        logger.info('a partition moves again', { ...lane.place });
         this.#emit('recovered', { partitions: [lane.place] });
       },
       onBlocked: (blockedMs) => {

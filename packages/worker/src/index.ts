@@ -9,7 +9,14 @@ export {
   roundRobinAssignor,
   stickyAssignor,
 } from '@muster/assignors';
-export { Admin, type ItemResult, type PartitionLag, type PartitionOffset } from './admin.js';
+export {
+  Admin,
+  type ClusterDescription,
+  type CoordinatorDescription,
+  type ItemResult,
+  type NodeDescription,
+  type ResetOptions,
+} from './admin.js';
 export type { Batch } from './batch.js';
 export { type Cancel, type Clock, type Environment, systemClock } from './clock.js';
 export { bytesCodec, type Codec, jsonCodec, msgpackCodec, stringCodec } from './codecs.js';
@@ -20,11 +27,13 @@ export { type FailedPlace, HandlerFailedError, MusterError, type MusterErrorCode
 export type { MemberEvent } from './events.js';
 export type { DeadLetterPolicy, FailurePolicy, LastResort } from './failure-policy.js';
 export type { ConsumerHealth, PartitionHealth } from './health.js';
+export type { PartitionLag } from './lag.js';
 export { type Logger, silentLogger } from './logger.js';
 export { type Holding, Member, type PlainMemberOptions } from './member.js';
 export type { OfferedProtocol } from './member-handler.js';
 export type { Message } from './message.js';
 export { type ConnectOptions, connect, Muster, type ProducerOptions } from './muster.js';
+export { type OffsetReset, type PartitionOffset, parseOffsets, type ResetTarget } from './offset-reset.js';
 export type { ConsumerOptions, MemberOptions } from './options.js';
 export type { OwnershipHooks } from './ownership.js';
 export type { Position } from './positions.js';
@@ -47,5 +56,5 @@ export type {
 } from './streams.js';
 export { noTelemetry, openTelemetry, type Telemetry, type TracedMessage } from './telemetry.js';
 export { type Key, type KeyHash, partitionOfKey, type TopicSpec } from './topic.js';
-export { type TopicOptions, Topics } from './topics.js';
+export { type AdoptOptions, type TopicOptions, Topics } from './topics.js';
 export type { ConnectionEvent, Incoming, Transport, Unsubscribe } from './transport.js';

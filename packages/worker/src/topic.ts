@@ -72,6 +72,18 @@ export function streamSubjects(topic: TopicSpec): string[] {
   return [topic.subject.replace('{partition}', '*').replace(/\{key\}$/, '>')];
 }
 
+/** @returns whether everything that a subject filter takes in is taken in by another */
+export function covers(wide: string, narrow: string): boolean {
+  const wides = wide.split('.');
+  const narrows = narrow.split('.');
+  for (const [at, token] of wides.entries()) {
+    const other = narrows[at];
+    if (token === '>') return other !== undefined;
+    if (other === undefined || other === '>' || (token !== '*' && token !== other)) return false;
+  }
+  return wides.length === narrows.length;
+}
+
 /** @returns the subject tokens of a key */
 export function keyTokens(key: Key): string[] {
   return typeof key === 'string' ? [encodeToken(key)] : key.map(encodeToken);

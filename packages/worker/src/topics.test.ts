@@ -3,14 +3,58 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { FakeStreams } from '../test/fake-streams.js';
 import { virtualEnvironment } from '../test/virtual-clock.js';
-import { checkTopic, keyOf, keyTokens, messageSubject, partitionFilter, streamSubjects } from './topic.js';
+import { checkTopic, covers, keyOf, keyTokens, messageSubject, partitionFilter, streamSubjects } from './topic.js';
 import { Topics } from './topics.js';
 
-function setUp() {
+function setUp(streams = new FakeStreams()) {
   const { clock } = virtualEnvironment();
-  const streams = new FakeStreams();
   return new Topics({ streams, clock, cluster: 'default', subjects: new Subjects('default') });
 }
+
+describe('adopting a stream', () => {
+  const events = { name: 'events', stream: 'EVENTS', subject: 'ev.{partition}.{key}', partitions: 3 };
+  function existing(...subjects: string[]) {
+    const streams = new FakeStreams();
+    streams.subjects.set('EVENTS', ['ev.>']);
+    for (const subject of subjects) streams.store('EVENTS', subject, new Uint8Array(0));
+    return { streams, topics: setUp(streams) };
+  }
+
+  it('registers it, without a change to the stream', async () => {
+    const { topics } = existing('ev.0.a', 'ev.2.b', 'ev.2.b.c');
+    await topics.adopt(events);
+    expect(await topics.describe('events')).toEqual({ ...events, keyHash: 'fnv1a' });
+    await topics.adopt(events);
+    await expect(topics.adopt({ ...events, partitions: 4 })).rejects.toMatchObject({ code: 'TOPIC_EXISTS' });
+  });
+
+  it('refuses a partition count that the messages contradict', async () => {
+    const { topics } = existing('ev.0.a', 'ev.3.b');
+    await expect(topics.adopt(events)).rejects.toMatchObject({
+      code: 'PARTITION_COUNT_MISMATCH',
+      message: expect.stringContaining('1 messages of ev.*.>'),
+    });
+    await expect(topics.describe('events')).rejects.toMatchObject({ code: 'UNKNOWN_TOPIC' });
+  });
+
+  it('refuses a stream that does not take in every partition, or does not exist', async () => {
+    const { topics, streams } = existing();
+    streams.subjects.set('EVENTS', ['ev.0.>', 'ev.1.*']);
+    await expect(topics.adopt(events)).rejects.toMatchObject({ code: 'PARTITION_COUNT_MISMATCH' });
+    await expect(topics.adopt({ ...events, stream: 'NONE' })).rejects.toMatchObject({ code: 'UNKNOWN_STREAM' });
+  });
+
+  it.each([
+    ['a.>', 'a.b.>', true],
+    ['a.*.c', 'a.b.c', true],
+    ['a.*', 'a.b.>', false],
+    ['a.>', 'a', false],
+    ['>', 'x.y', true],
+    ['a.b', 'a.*', false],
+  ])('knows that %s takes in %s: %s', (wide, narrow, expected) => {
+    expect(covers(wide, narrow)).toBe(expected);
+  });
+});
 
 describe('the topic registry', () => {
   it('creates, describes, lists and deletes topics', async () => {

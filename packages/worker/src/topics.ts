@@ -9,7 +9,7 @@ import { decodeToken, encodeToken, type MonotonicMs, type Subjects, utf8Decode, 
 import type { Clock } from './clock.js';
 import { MusterError } from './errors.js';
 import type { Bucket, StreamConfig, Streams } from './streams.js';
-import { checkTopic, type KeyHash, streamSubjects, type TopicSpec } from './topic.js';
+import { checkTopic, covers, type KeyHash, partitionFilter, streamSubjects, type TopicSpec } from './topic.js';
 
 /** A topic deleted and made anew under the same name is noticed after this time. */
 const KNOWN_FOR_MS = 30_000;
@@ -26,6 +26,22 @@ export interface TopicOptions extends Partial<Omit<StreamConfig, 'name' | 'subje
   /** Default `fnv1a`. */
   readonly keyHash?: KeyHash;
 }
+
+/** A stream that exists already, made into a topic. Nothing of the stream is changed. */
+export interface AdoptOptions {
+  readonly name: string;
+  readonly stream: string;
+  /** Where the partition stands in the stream's subjects, such as `orders.{partition}.{key}`. */
+  readonly subject: string;
+  readonly partitions: number;
+  /** How those who publish choose the partition. Default `fnv1a`: what a server mapping with `partition()` does. */
+  readonly keyHash?: KeyHash;
+  /** Of the registry, where it does not exist yet. Default 1. */
+  readonly replicas?: number;
+}
+
+/** Consumers asked for at a time while an adopted stream is counted. */
+const COUNTS_AT_ONCE_MAX = 16;
 
 export class Topics {
   readonly #streams: Streams;
@@ -68,10 +84,20 @@ export class Topics {
       maxBytes: options.maxBytes ?? 0,
       duplicateWindowMs: options.duplicateWindowMs ?? 120_000,
     });
-    if (await this.#bucket.create(encodeToken(spec.name), utf8Encode(JSON.stringify(spec)), replicas)) return spec;
-    const winner = await this.#read(spec.name);
-    if (winner === undefined) throw new MusterError('STREAM_UNAVAILABLE', `topic ${spec.name} vanished while created`);
-    return this.#sameOrRefuse(winner, spec);
+    return await this.#register(spec, replicas);
+  }
+
+  /**
+   * Registers a topic over a stream that exists. Refused where the stream does not take in every partition's subject, or has
+   * messages of the template outside of the partitions.
+   * @returns the topic; throws MusterError UNKNOWN_STREAM, PARTITION_COUNT_MISMATCH, TOPIC_EXISTS, INVALID_ARGUMENT,
+   *   STREAM_REFUSED, STREAM_UNAVAILABLE
+   */
+  async adopt(options: AdoptOptions): Promise<TopicSpec> {
+    const { name, stream, subject, partitions, keyHash = 'fnv1a', replicas = 1 } = options;
+    const spec = checkTopic({ name, stream, subject, partitions, keyHash });
+    await this.#checkStream(spec);
+    return await this.#register(spec, replicas);
   }
 
   /** @returns the topic; throws MusterError UNKNOWN_TOPIC, STREAM_UNAVAILABLE */
@@ -118,6 +144,33 @@ export class Topics {
   /** Uses topics that are given instead of registered, for as long as this object lives. */
   declare(specs: readonly TopicSpec[]): void {
     for (const spec of specs) this.#known.set(spec.name, { spec: checkTopic(spec), untilMs: Number.POSITIVE_INFINITY });
+  }
+
+  async #register(spec: TopicSpec, replicas: number): Promise<TopicSpec> {
+    if (await this.#bucket.create(encodeToken(spec.name), utf8Encode(JSON.stringify(spec)), replicas)) return spec;
+    const winner = await this.#read(spec.name);
+    if (winner === undefined) throw new MusterError('STREAM_UNAVAILABLE', `topic ${spec.name} vanished while created`);
+    return this.#sameOrRefuse(winner, spec);
+  }
+
+  async #checkStream(spec: TopicSpec): Promise<void> {
+    const subjects = await this.#streams.subjectsOf(spec.stream);
+    if (subjects === undefined) throw new MusterError('UNKNOWN_STREAM', spec.stream);
+    const mismatch = (why: string) => new MusterError('PARTITION_COUNT_MISMATCH', `${spec.name}: ${why}`);
+    const filters = Array.from({ length: spec.partitions }, (_, partition) => partitionFilter(spec, partition));
+    const missing = filters.find((filter) => !subjects.some((subject) => covers(subject, filter)));
+    if (missing !== undefined) throw mismatch(`stream ${spec.stream} takes in ${subjects.join(', ')}, not ${missing}`);
+    const count = (subject: string) => this.#streams.countFrom({ stream: spec.stream, subject, startOffset: 0 });
+    // The whole first: what is stored meanwhile can only make the parts larger.
+    const [whole = ''] = streamSubjects(spec);
+    const total = await count(whole);
+    let counted = 0;
+    for (let at = 0; at < filters.length && counted < total; at += COUNTS_AT_ONCE_MAX) {
+      const counts = await Promise.all(filters.slice(at, at + COUNTS_AT_ONCE_MAX).map(count));
+      counted += counts.reduce((sum, part) => sum + part, 0);
+    }
+    if (counted >= total) return;
+    throw mismatch(`${total - counted} messages of ${whole} belong to no partition below ${spec.partitions}`);
   }
 
   #specOf(options: TopicOptions): TopicSpec {

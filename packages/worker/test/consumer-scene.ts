@@ -62,5 +62,6 @@ export function consumerScene(parts: { readonly telemetry?: Telemetry } = {}) {
     coordinator.notice('billing', { kind: 'rebalance' });
     for (let turn = 0; turn < 10; turn += 1) await settle();
   };
-  return { transport, clock, coordinator, streams, muster, store, consume, reassign };
+  const { wallNow } = environment;
+  return { transport, clock, wallNow, coordinator, streams, muster, store, consume, reassign };
 }

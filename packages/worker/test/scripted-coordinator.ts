@@ -187,6 +187,8 @@ export class ScriptedCoordinator {
       }
       case 'heartbeat':
         return { fields: {} };
+      case 'describe':
+        return { fields: emptyGroup((request.body as RequestOf['describe']).groupId) };
       default:
         return 'UNKNOWN_SERVER_ERROR';
     }
@@ -222,4 +224,10 @@ export class ScriptedCoordinator {
 export function refuseCommit(body: RequestOf['commit'], error: ErrorName): Answer {
   const partitions = body.offsets.map(({ topic, partition }) => ({ topic, partition, error: errorCode(error) }));
   return { fields: { partitions } };
+}
+
+/** @returns the description of a group without members */
+export function emptyGroup(groupId: string): object {
+  const nobody = { protocolType: 'consumer', protocol: '', generationId: 3, leader: '', members: [], rebalances: [] };
+  return { groupId, state: 'Empty', ...nobody };
 }
