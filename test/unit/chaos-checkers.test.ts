@@ -87,64 +87,60 @@ describe('the checkers of a history', () => {
   const wrongs: readonly (readonly [string, string, readonly HistoryEvent[]])[] = [
     [
       'an acknowledged commit that the end does not know',
-      'no acknowledged commit lost',
+      'no-acknowledged-commit-lost',
       [request({ at: 80, api: 'commit', committed: [[0, 6]] })],
     ],
     [
       'an acknowledged commit that a later fetch does not know',
-      'no acknowledged commit lost',
+      'no-acknowledged-commit-lost',
       [request({ at: 41, api: 'fetch', fetched: [[0, 4]] })],
     ],
     [
       'a commit at the API that is not there at the end',
-      'no acknowledged commit lost',
+      'no-acknowledged-commit-lost',
       [{ kind: 'api-commit', at: 64, done: 65, group: WORKERS, worker: 'worker-2', offsets: [[2, 11]], error: '' }],
     ],
     [
       'a group whose offsets nobody could read at the end',
-      'no acknowledged commit lost',
+      'no-acknowledged-commit-lost',
       [request({ at: 30, api: 'commit', group: 'light-2', committed: [[0, 5]] })],
     ],
-    [
-      'a frame with another predecessor',
-      'one writer per log, epochs rise, chain unbroken',
-      [frame(6, 2, { previousSeq: 4 })],
-    ],
-    ['a frame of the owner before', 'one writer per log, epochs rise, chain unbroken', [frame(6, 1)]],
-    ['a claim that does not rise', 'one writer per log, epochs rise, chain unbroken', [frame(6, 2, { body: 'claim' })]],
+    ['a frame with another predecessor', 'one-writer-per-log', [frame(6, 2, { previousSeq: 4 })]],
+    ['a frame of the owner before', 'one-writer-per-log', [frame(6, 1)]],
+    ['a claim that does not rise', 'one-writer-per-log', [frame(6, 2, { body: 'claim' })]],
     [
       'two nodes that answer in one epoch',
-      'one node per epoch answers, epochs never fall',
+      'stale-answer-never-accepted',
       [request({ at: 50, api: 'heartbeat', node: 'node-2' })],
     ],
     [
       'an answer of an earlier epoch that was accepted',
-      'one node per epoch answers, epochs never fall',
+      'stale-answer-never-accepted',
       [request({ at: 50, api: 'heartbeat', epoch: 6, seenEpoch: 7, node: 'node-3' })],
     ],
     [
       'one generation with two leaders',
-      'generations never fall and name one membership',
+      'generation-never-repeats',
       [request({ at: 11, api: 'join', joined: { generation: 1, leader: 'm2', members: [] } })],
     ],
     [
       'one generation with two memberships',
-      'generations never fall and name one membership',
+      'generation-never-repeats',
       [request({ at: 11, api: 'join', joined: { generation: 1, leader: 'm1', members: ['m1', 'm2'] } })],
     ],
     [
       'a success in a generation that is over',
-      'generations never fall and name one membership',
+      'generation-never-repeats',
       [request({ at: 50, api: 'heartbeat', generation: 0 })],
     ],
     [
       'a partition with two owners in one generation',
-      'no partition with two owners in one generation',
+      'exclusive-assignment',
       [{ kind: 'assignment', at: 14, group: GROUP, member: 'm2', generation: 1, partitions: [1] }],
     ],
     [
       'a partition that two workers handle in one generation',
-      'no partition with two owners in one generation',
+      'exclusive-assignment',
       [
         {
           kind: 'handled',
@@ -160,12 +156,12 @@ describe('the checkers of a history', () => {
     ],
     [
       'a light group that is rebalanced after it has formed',
-      'no rebalance without a cause',
+      'no-rebalance-without-cause',
       [request({ at: 50, api: 'join', joined: { generation: 2, leader: 'm1', members: ['m1'] } })],
     ],
     [
       'a worker that is expelled although nothing was done to it',
-      'no rebalance without a cause',
+      'no-rebalance-without-cause',
       [
         {
           kind: 'rebalance',
@@ -180,14 +176,10 @@ describe('the checkers of a history', () => {
     ],
     [
       'a member that is not known any more',
-      'a member heartbeating in time is not expelled',
+      'heartbeating-member-not-expelled',
       [request({ at: 50, api: 'heartbeat', error: 'UNKNOWN_MEMBER_ID' })],
     ],
-    [
-      'a message that nobody handled',
-      'every acknowledged message is handled',
-      [{ kind: 'produced', at: 60, ids: [2] }],
-    ],
+    ['a message that nobody handled', 'every-acknowledged-message-handled', [{ kind: 'produced', at: 60, ids: [2] }]],
   ];
 
   test.for(wrongs)('find %s', ([, name, added]) => {

@@ -26,7 +26,7 @@ export function checkCommits(events: readonly HistoryEvent[]): Verdict {
       violations.push(...judge(`${group}/${partition}`, partition, acks, looks));
     }
   }
-  return { name: 'no acknowledged commit lost', checked, violations };
+  return { name: 'no-acknowledged-commit-lost', checked, violations };
 }
 
 function judge(place: string, partition: number, acks: Acknowledged[], looks: readonly Look[]): Violation[] {

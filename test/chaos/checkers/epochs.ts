@@ -23,5 +23,5 @@ export function checkEpochs(events: readonly HistoryEvent[]): Verdict {
     if (other === undefined) nodes.set(reign, node);
     else if (other !== node) violations.push({ at: done, what: `${reign}: both ${other} and ${node} answer` });
   }
-  return { name: 'one node per epoch answers, epochs never fall', checked, violations };
+  return { name: 'stale-answer-never-accepted', checked, violations };
 }

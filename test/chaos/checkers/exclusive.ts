@@ -24,5 +24,5 @@ export function checkExclusive(events: readonly HistoryEvent[], lightGroups: Rea
       for (const partition of event.partitions) claim(event.at, event.group, event.generation, partition, event.member);
     }
   }
-  return { name: 'no partition with two owners in one generation', checked, violations };
+  return { name: 'exclusive-assignment', checked, violations };
 }

@@ -32,5 +32,5 @@ export function checkExpulsions(
     );
     if (!wasLate) violations.push({ at: done, what: `${api} of ${member} in ${group}: ${error}` });
   }
-  return { name: 'a member heartbeating in time is not expelled', checked: members.size, violations };
+  return { name: 'heartbeating-member-not-expelled', checked: members.size, violations };
 }

@@ -22,7 +22,7 @@ export function checkGenerations(events: readonly HistoryEvent[]): Verdict {
     checked += requests.length;
     violations.push(...memberships(requests), ...falls(requests));
   }
-  return { name: 'generations never fall and name one membership', checked, violations };
+  return { name: 'generation-never-repeats', checked, violations };
 }
 
 function memberships(requests: readonly RequestEvent[]): Violation[] {

@@ -30,7 +30,7 @@ export function checkLogs(events: readonly HistoryEvent[], endedAt: number): Ver
       }
     });
   }
-  return { name: 'one writer per log, epochs rise, chain unbroken', checked, violations };
+  return { name: 'one-writer-per-log', checked, violations };
 }
 
 function problems(before: Frame, frame: Frame): string[] {

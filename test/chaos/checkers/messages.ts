@@ -33,5 +33,5 @@ export function checkMessages(events: readonly HistoryEvent[]): MessagesVerdict 
       if (!handledIds.has(id)) violations.push({ at: event.at, what: `message ${id} was never handled` });
     }
   }
-  return { name: 'every acknowledged message is handled', checked, violations, handled, duplicates };
+  return { name: 'every-acknowledged-message-handled', checked, violations, handled, duplicates };
 }

@@ -41,7 +41,7 @@ export function checkRebalances(events: readonly HistoryEvent[], options: Rebala
     else
       violations.push({ at: startedAt, what: `${group}: generation ${generation} because of ${cause} of ${member}` });
   }
-  const name = 'no rebalance without a cause';
+  const name = 'no-rebalance-without-cause';
   return { name, checked: light.groups + seen.size, violations, explained };
 }
 
@@ -89,7 +89,7 @@ type Reason = {
  * again with whoever asks first. Behind both stands something that was done to some worker.
  */
 const another = {
-  by: ['started', 'resumed', 'killed', 'paused', 'stopping', 'stopped'],
+  by: ['started', 'resumed', 'killed', 'paused', 'stopping', 'stopped', 'failed'],
   takesASession: true,
   isOfOthers: true,
 } as const satisfies Reason;
@@ -98,8 +98,10 @@ const another = {
 const doneToCause: Readonly<Record<string, Reason>> = {
   'member-joined': { by: ['started', 'resumed'], takesASession: true, isOfOthers: false },
   'member-left': { by: ['stopping', 'stopped'], takesASession: false, isOfOthers: false },
-  'session-expired': { by: ['killed', 'paused'], takesASession: true, isOfOthers: false },
-  'sync-timed-out': { by: ['killed', 'paused'], takesASession: true, isOfOthers: false },
+  'session-expired': { by: ['killed', 'paused', 'failed'], takesASession: true, isOfOthers: false },
+  'sync-timed-out': { by: ['killed', 'paused', 'failed'], takesASession: true, isOfOthers: false },
   'subscription-changed': another,
   'leader-rejoined': another,
+  // The owner before had removed a member and was gone before the round ended.
+  'removed-before-load': another,
 };

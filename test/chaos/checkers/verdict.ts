@@ -3,6 +3,7 @@
  */
 
 export type Verdict = {
+  /** As the simulator calls the same invariant, where it has it. */
   readonly name: string;
   /** How many things were looked at; 0 = the run never exercised this. */
   readonly checked: number;
