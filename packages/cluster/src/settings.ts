@@ -1,7 +1,7 @@
 /**
  * Every time and bound of membership and ownership, in one place. Rule numbers: docs/guarantees.md.
  *
- * C1: `observerWaitMs` exceeds `proofMaxAgeMs` by more than a renewal may be late, so that whoever serves on old proof has
+ * S1: `observerWaitMs` exceeds `proofMaxAgeMs` by more than a renewal may be late, so that whoever serves on old proof has
  * stopped before anybody counts it dead.
  */
 

@@ -3,12 +3,13 @@
  * and for the in-memory world of tests; it holds no rule of its own.
  */
 
-import type { ClusterReport, ClusterSettings, LeaseStore } from '@muster/cluster';
+import type { ClusterSettings, LeaseStore } from '@muster/cluster';
 import { ClusterNode, clusterSettingsDefaults } from '@muster/cluster';
 import type { GroupConfig } from '@muster/group';
 import type { Epoch, Partition } from '@muster/protocol';
 import { encodeNotice } from '@muster/protocol';
 import type { Logger } from 'pino';
+import { makeClusterLog } from './cluster-log.js';
 import { serveClusterRequests } from './cluster-requests.js';
 import type { NodePartitions } from './partition-host.js';
 import type { NodeIdentity, ServingPorts } from './serving.js';
@@ -70,7 +71,7 @@ export function assembleNode(
     clock,
     settings,
     host: partitions,
-    report: (report) => logReport(log, report),
+    report: makeClusterLog(log, clock),
     onOver: endOver,
     onServing: (partition: Partition, epoch: Epoch) => {
       const notice = { kind: 'coordinator', generationId: -1, epoch, log: logId, node } as const;
@@ -94,32 +95,4 @@ export function assembleNode(
     serving.stop();
   };
   return { cluster, partitions, over, stop };
-}
-
-/** One log line per event of the cluster; what happens fifty times at a start is for whoever debugs. */
-function logReport(log: Logger, report: ClusterReport): void {
-  switch (report.kind) {
-    case 'claimed':
-    case 'resumed':
-    case 'handed-over':
-    case 'not-claimed':
-      return log.debug(report, `partition ${report.kind}`);
-    case 'lives':
-      return log.debug(report, 'a suspected node lives');
-    case 'suspended':
-    case 'lost':
-      return log.warn(report, `partition ${report.kind}`);
-    case 'quarantined':
-      return log.error(report, 'partition quarantined: its log cannot be trusted');
-    case 'suspected':
-      return log.info(report, 'a node is suspected to be dead');
-    case 'marked':
-      return log.warn(report, 'a node is marked dead: its partitions are taken over');
-    case 'view-changed':
-      return log.info(report, 'the nodes of the cluster are');
-    case 'lease-failed':
-      return log.warn(report, 'the lease could not be renewed');
-    case 'lease-lost':
-      return log.error(report, 'the lease is lost: another node has marked this one dead');
-  }
 }

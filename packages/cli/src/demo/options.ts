@@ -17,13 +17,13 @@ export type DemoOptions = {
 
 /** The flags of `npm start`, each bounded by what one machine can show. */
 export const demoFlags: readonly Option[] = [
-  new Option('--duration <time>', 'how long messages are produced, such as 40s or 2m')
+  new Option('--duration <time>', 'how long messages are produced, from 10s to 60m, such as 40s or 2m')
     .default(40_000, '40s')
     .argParser(duration),
-  new Option('--nodes <count>', 'coordinator processes').default(3).argParser(integer(1, 9)),
-  new Option('--workers <count>', 'worker processes at the start').default(4).argParser(integer(1, 32)),
-  new Option('--partitions <count>', 'partitions of the topic').default(12).argParser(integer(1, 256)),
-  new Option('--rate <messages>', 'messages per second').default(2_000).argParser(integer(1, 20_000)),
+  new Option('--nodes <count>', 'coordinator processes, 1 to 9').default(3).argParser(integer(1, 9)),
+  new Option('--workers <count>', 'worker processes at the start, 1 to 32').default(4).argParser(integer(1, 32)),
+  new Option('--partitions <count>', 'partitions of the topic, 1 to 256').default(12).argParser(integer(1, 256)),
+  new Option('--rate <messages>', 'messages per second, 1 to 20000').default(2_000).argParser(integer(1, 20_000)),
   new Option('--json', 'the last line of standard output is one JSON object').default(false),
 ];
 

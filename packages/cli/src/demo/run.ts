@@ -123,7 +123,7 @@ export class Demo {
         for (let number = 1; number <= workers; number += 1) this.#startWorker(`worker-${number}`, servers, logFolder);
       });
       this.#startProducer(servers, logFolder, rate);
-      screen.start();
+      await screen.start();
       const startedAt = performance.now();
       const share = (part: number) => this.#waitUntil(startedAt + duration * part);
 
@@ -257,8 +257,13 @@ export class Demo {
     this.#display.say(
       `ledger: ${produced} produced, ${processed} processed, ${lost} lost, ${duplicates} processed twice, ${outOfOrder} out of order per key`,
     );
-    this.#display.say(ok ? 'nothing was lost, nothing out of order, the group survived' : 'NOT as promised: see above');
+    this.#display.say(ok ? this.#praise() : 'NOT as promised: see above');
     return { ...totals, failovers: this.#failovers, rebalances: this.#rebalances, ok };
+  }
+
+  #praise(): string {
+    const unharmed = 'nothing was lost, nothing out of order';
+    return this.#failovers.length === 0 ? `${unharmed}; no coordinator was killed` : `${unharmed}, the group survived`;
   }
 
   async #stopEverything(): Promise<void> {

@@ -40,7 +40,11 @@ export class Screen {
     this.#group = groupId(sources.group);
   }
 
-  start(): void {
+  /** Begins to draw, as soon as it is known what the group looks like. */
+  async start(): Promise<void> {
+    const { state, generationId } = await this.#sources.admin.describeGroup(this.#sources.group);
+    this.#state = state;
+    this.#generation = generationId;
     this.#startedAt = performance.now();
     this.#last = { at: this.#startedAt, produced: this.#sources.produced(), handled: this.#sources.handled() };
     this.#timer = setInterval(() => this.#draw(), intervalMs);
