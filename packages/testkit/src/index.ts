@@ -18,4 +18,5 @@ export { MemoryNats } from './memory-nats.js';
 export { ProcessClock } from './process-clock.js';
 export { SeededRandom } from './seeded-random.js';
 export * from './sim/index.js';
+export * from './user/index.js';
 export { settle, VirtualClock } from './virtual-clock.js';
