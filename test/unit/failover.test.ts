@@ -209,6 +209,9 @@ describe('a process that went on after a pause (O3)', () => {
     // Nobody speaks for a while: what saves the member is its deadline, not a request that had waited.
     await world.clock.advance(3_000);
     expect((await world.ask('heartbeat', heartbeatRequest(group, member, generationId))).error).toBe('NONE');
+    // Nor does it keep one that does not speak any more.
+    await world.clock.advance(6_100);
+    expect((await world.ask('describe', { groupId: group })).fields?.members).toEqual([]);
   });
 
   test('refuses nobody on old proof either: a bad request is answered when ownership is proven', async () => {

@@ -97,8 +97,7 @@ export class ClusterWorld {
         leases: this.leases.storeOf(name),
         clock,
         random,
-        // As in Node.js after a pause: turns come behind the input that waited, and before timers.
-        defer: (run) => queueMicrotask(run),
+        defer: (run) => behindPromises(run),
       },
       { ...groupConfigDefaults, initialRebalanceDelayMs: 0, ...this.#options.group },
       pino({ level: process.env['WORLD_LOG'] ?? 'silent' }),
@@ -252,4 +251,9 @@ export class ClusterWorld {
     again();
     return pending;
   }
+}
+
+/** As in Node.js: behind the input that is there and everything that it settles, before timers, also after a pause. */
+function behindPromises(run: () => void, hops = 16): void {
+  queueMicrotask(() => (hops === 0 ? run() : behindPromises(run, hops - 1)));
 }

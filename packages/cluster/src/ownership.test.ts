@@ -34,8 +34,10 @@ class ScriptedHost implements PartitionHost {
     this.#epoch += 1;
     return this.claimResult ?? { kind: 'claimed', epoch: epoch(this.#epoch) };
   }
-  suspend(index: Partition): void {
+  readonly suspendedSince: MonotonicMs[] = [];
+  suspend(index: Partition, since: MonotonicMs): void {
     this.calls.push(`suspend ${index}`);
+    this.suspendedSince.push(since);
   }
   resumeOutcome: 'resumed' | 'lost' = 'resumed';
   async resume(index: Partition): Promise<'resumed' | 'lost'> {
@@ -360,6 +362,19 @@ describe('serving', () => {
     await pass(50);
     expect(ownership.admit(p0)).toBe(true);
     expect(host.calls).toEqual(['claim 0', 'suspend 0', 'resume 0']);
+  });
+
+  test('stands still from the last pass on where the process stood still and nobody has noticed yet (O11)', async () => {
+    const { clock, pass, ownership, host } = scene();
+    await pass(5_000);
+    clock.freeze(30_000);
+    expect(ownership.admit(p0)).toBe(false);
+    expect(host.suspendedSince).toEqual([5_000]);
+    const other = scene();
+    await other.pass(5_000);
+    other.clock.freeze(30_000);
+    other.ownership.reconcile();
+    expect(other.host.suspendedSince).toEqual([5_000]);
   });
 
   test('is proven by barrier frames when the lease store stalls, and only then (O3)', async () => {

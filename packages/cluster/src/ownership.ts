@@ -80,10 +80,13 @@ export class Ownership {
   #isDraining = false;
   #isOver = false;
   readonly #startedAt: MonotonicMs;
+  /** When the last pass over all partitions ended. */
+  #passedAt: MonotonicMs;
 
   constructor(options: Options) {
     this.#options = options;
     this.#startedAt = options.clock.now();
+    this.#passedAt = this.#startedAt;
     this.#locals = Array.from({ length: options.partitionCount }, () => none);
     this.#counts = { none: options.partitionCount, claiming: 0, owned: 0, suspended: 0, releasing: 0, quarantined: 0 };
     this.#owners = new KnownOwners(options.partitionCount);
@@ -148,8 +151,12 @@ export class Ownership {
     report({ kind: 'lost', partition, detail });
   }
 
-  /** The partition's appends have stalled: stop serving it, keep it (O6, O12). */
-  suspend(partition: Partition, why: string, since: MonotonicMs = this.#options.clock.now()): void {
+  /**
+   * Stops serving the partition and keeps it (O6, O12).
+   * @param since from when on time stands still for its groups. Unless somebody knows better, from the last pass on: where the
+   *   process stood still, the lack of proof may be found out before the pause itself is (O11)
+   */
+  suspend(partition: Partition, why: string, since: MonotonicMs = this.#passedAt): void {
     const local = this.#locals[partition];
     if (local?.kind !== 'owned') return;
     this.#options.host.suspend(partition, since);
@@ -232,6 +239,7 @@ export class Ownership {
         default:
       }
     }
+    this.#passedAt = this.#options.clock.now();
   }
 
   #placeAnew(): void {
