@@ -14,8 +14,10 @@ export interface PartitionHealth {
   /** -1 for none. */
   readonly committed: number;
   readonly running: number;
-  /** Messages not delivered yet, as far as known. */
+  /** Messages not delivered yet, as far as known: 0 until `isReading`. */
   readonly behind: number;
+  /** The stream is being read; not yet at the beginning, and not while `problem` lasts. */
+  readonly isReading: boolean;
   readonly isPaused: boolean;
   readonly verdict: ProgressVerdict;
   /** How long the message that is handled has been out; undefined where none is. */
@@ -72,6 +74,7 @@ function partitionHealth(lane: Lane, nowMs: number): PartitionHealth {
     committed: lane.committed,
     running: lane.running,
     behind: lane.behind,
+    isReading: lane.isReading,
     isPaused: lane.isPaused,
     verdict: verdictOf(lane, nowMs),
     runningForMs: oldest === undefined ? undefined : nowMs - oldest.deliveredAtMs,

@@ -129,6 +129,9 @@ export class Lane {
   get progress(): string {
     return `${this.#mark}/${this.#position}/${this.#reader.nextOffset}`;
   }
+  get isReading(): boolean {
+    return this.#reader.isOpen;
+  }
   /** Why reading does not work at the moment; undefined where it does. */
   get problem(): string | undefined {
     return this.#reader.problem;

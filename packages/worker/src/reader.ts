@@ -83,6 +83,11 @@ export class PartitionReader {
     return this.#buffer[0]?.timestampMs;
   }
 
+  /** Whether there is a stream reader at the moment: only then `behind` is known. */
+  get isOpen(): boolean {
+    return this.#reader !== undefined;
+  }
+
   /** Why there is no stream reader at the moment. */
   get problem(): string | undefined {
     return this.#problem;
