@@ -52,9 +52,12 @@ function subjectOf(api: string, of: GroupId = group, on: number = partitionOf(of
   return `muster.${cluster.name}.g.${on}.${encodeToken(of)}.${api}`;
 }
 
-/** Sends bytes and reads the reply as any msgpack client would. */
+/** Sends bytes, again where nobody answers as clients do (C1), and reads the reply as any msgpack client would. */
 async function send(subject: string, payload: Uint8Array): Promise<{ error: string; detail: string; id: string }> {
-  const reply = await cluster.client.bus.request(subject, payload, 10_000);
+  let reply = await cluster.client.bus.request(subject, payload, 2_000);
+  for (let tries = 0; tries < 10 && reply.kind !== 'reply'; tries += 1) {
+    reply = await cluster.client.bus.request(subject, payload, 2_000);
+  }
   if (reply.kind !== 'reply') throw new Error(`${subject}: ${reply.kind}`);
   const { error, detail = '', id } = decode(reply.payload) as { error: number; detail?: string; id: string };
   return { error: errorName(error), detail, id };
@@ -63,8 +66,8 @@ async function send(subject: string, payload: Uint8Array): Promise<{ error: stri
 async function expectRefused(subject: string, payload: Uint8Array, error: string, detail: RegExp, id = '') {
   const before = cluster.insideLog.of('request refused').length;
   expect(await send(subject, payload)).toEqual({ error, detail: expect.stringMatching(detail), id });
-  const lines = cluster.insideLog.of('request refused').slice(before);
-  expect(lines).toEqual([expect.objectContaining({ error, subject: subject.slice(0, 200) })]);
+  const [line] = cluster.insideLog.of('request refused').slice(before);
+  expect(line).toMatchObject({ error, subject: subject.slice(0, 200) });
 }
 
 /** The first bytes of a text of 255 bytes. */
@@ -271,17 +274,6 @@ describe('a request as large as the server lets through', () => {
     expect(some.fields?.partitions).toEqual([expect.objectContaining({ metadata, offset: 0 })]);
   });
 
-  it('is ListGroups, whose answer comes in parts', async () => {
-    const names = Array.from({ length: 6_000 }, (_, at) => groupId(`${'n'.repeat(200)}-${at}`));
-    const commits = names.map((name) => cluster.client.ask('commit', commitRequest(name, noMember, -1, 1), 40_000));
-    expect(new Set((await Promise.all(commits)).map(({ error }) => error))).toEqual(new Set(['NONE']));
-    const muster = await connectMuster({ cluster: cluster.name, servers: [...cluster.nats.urls] });
-    cluster.onClose(() => muster.close());
-    const listed = await muster.admin().listGroups();
-    const found = new Set(listed.map((entry) => entry.groupId));
-    expect(names.filter((name) => !found.has(name))).toEqual([]);
-  });
-
   it('of random bytes is refused, many times over', async () => {
     const before = cluster.insideLog.of('request refused').length;
     for (let round = 0; round < 20; round += 1) {
@@ -290,4 +282,22 @@ describe('a request as large as the server lets through', () => {
     }
     await until('all are refused', () => cluster.insideLog.of('request refused').length === before + 20);
   });
+});
+
+it('ListGroups answers in parts where one reply would be larger than the server lets through', async () => {
+  const nats = { version: newestVersion, extraConfig: 'max_payload: 16384' };
+  const small = await RealCluster.start({ nats, partitions: PARTITIONS });
+  try {
+    await small.startInside('n1');
+    const names = Array.from({ length: 200 }, (_, at) => groupId(`${'n'.repeat(200)}-${at}`));
+    const commits = names.map((name) => small.client.ask('commit', commitRequest(name, noMember, -1, 1)));
+    expect(new Set((await Promise.all(commits)).map(({ error }) => error))).toEqual(new Set(['NONE']));
+    const muster = await connectMuster({ cluster: small.name, servers: [...small.nats.urls] });
+    small.onClose(() => muster.close());
+    const found = new Set((await muster.admin().listGroups()).map((entry) => entry.groupId));
+    expect(names.filter((name) => !found.has(name))).toEqual([]);
+    expect(small.insideLog.of('a callback threw')).toEqual([]);
+  } finally {
+    await small.close();
+  }
 });
