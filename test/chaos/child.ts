@@ -56,8 +56,10 @@ export class Child {
     return this.#isGone;
   }
 
-  onMessage(listener: (message: unknown) => void): void {
+  /** @returns how to stop listening */
+  onMessage(listener: (message: unknown) => void): () => void {
     this.#process.on('message', listener);
+    return () => this.#process.off('message', listener);
   }
 
   send(message: object): void {

@@ -24,17 +24,17 @@ const measurements = {
 
 export async function runFigures(
   names: readonly FigureName[],
-  options: Omit<FigureContext, 'folder'> & { readonly json: boolean },
+  options: Omit<FigureContext, 'folder'> & { readonly json: boolean; readonly keep?: string },
 ): Promise<void> {
   const figures: Figure[] = [];
-  const folder = await mkdtemp(join(tmpdir(), 'muster-figures-'));
+  const folder = options.keep ?? (await mkdtemp(join(tmpdir(), 'muster-figures-')));
   const [loadBefore = 0] = loadavg();
   for (const name of names) figures.push(...(await measurements[name]({ ...options, folder })));
   const [loadAfter = 0] = loadavg();
   if (options.json) process.stdout.write(`${JSON.stringify({ figures, loadBefore, loadAfter })}\n`);
   else print(figures, options.say);
   options.say(`load average ${loadBefore.toFixed(1)} before, ${loadAfter.toFixed(1)} after`);
-  await rm(folder, { recursive: true, force: true });
+  if (options.keep === undefined) await rm(folder, { recursive: true, force: true });
 }
 
 function print(figures: readonly Figure[], say: (line: string) => void): void {

@@ -287,10 +287,11 @@ export function asked<Kind extends Report['kind']>(
     const what = `${child.name} to say "${kind}"`;
     const timer = setTimeout(() => reject(new Error(`waited ${withinMs} ms for ${what}`)), withinMs);
     void child.exited.then((code) => reject(new Error(`ended with code ${code} while waiting for ${what}`)));
-    child.onMessage((message) => {
+    const stopListening = child.onMessage((message) => {
       const report = message as Report;
       if (report.kind !== kind) return;
       clearTimeout(timer);
+      stopListening();
       resolve(report as Extract<Report, { kind: Kind }>);
     });
     if (order !== undefined) child.send(order);

@@ -5,10 +5,11 @@
  * with fractions: all processes of a run share one machine and so one clock.
  */
 
-import { closeSync, createReadStream, openSync, writeSync } from 'node:fs';
+import { closeSync, createReadStream, openSync, write, writeSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
 
 /** A request about a group with its answer. `error` is NO_ANSWER where none came before the deadline. */
 export type RequestEvent = {
@@ -130,42 +131,52 @@ export function nowMs(): number {
   return performance.timeOrigin + performance.now();
 }
 
-const LINES_BUFFERED_MAX = 512;
-
-/** Writes the events of one participant. What a process that is killed must not lose is written with `now`. */
+/**
+ * Writes the events of one participant, beside its other work: a disk that is slow for a moment must not stop whoever measures.
+ * What a process that is killed must not lose is written with `writeNow`.
+ */
 export class HistoryWriter {
   readonly #file: number;
   readonly #flushing: NodeJS.Timeout;
   #lines: string[] = [];
+  #writing: Promise<void> = Promise.resolve();
 
   constructor(folder: string, participant: string) {
     this.#file = openSync(join(folder, `${participant}.jsonl`), 'a');
-    this.#flushing = setInterval(() => this.flush(), 200);
+    this.#flushing = setInterval(() => void this.flush(), 200);
     this.#flushing.unref();
   }
 
   write(event: HistoryEvent): void {
     this.#lines.push(JSON.stringify(event));
-    if (this.#lines.length >= LINES_BUFFERED_MAX) this.flush();
   }
 
   /** Writes it before anything else happens: it survives a kill -9 of this process. */
   writeNow(event: HistoryEvent): void {
-    this.write(event);
-    this.flush();
+    writeSync(this.#file, `${JSON.stringify(event)}\n`);
   }
 
-  flush(): void {
-    if (this.#lines.length === 0) return;
-    writeSync(this.#file, `${this.#lines.join('\n')}\n`);
+  /** Settles when everything so far is in the file. @throws where it could not be written */
+  flush(): Promise<void> {
+    if (this.#lines.length === 0) return this.#writing;
+    const text = `${this.#lines.join('\n')}\n`;
     this.#lines = [];
+    this.#writing = this.#writing.then(() => appendAll(this.#file, Buffer.from(text)));
+    return this.#writing;
   }
 
-  close(): void {
+  async close(): Promise<void> {
     clearInterval(this.#flushing);
-    this.flush();
+    await this.flush();
     closeSync(this.#file);
   }
+}
+
+const append = promisify(write);
+
+async function appendAll(file: number, bytes: Buffer): Promise<void> {
+  let at = 0;
+  while (at < bytes.byteLength) at += (await append(file, bytes, at)).bytesWritten;
 }
 
 /** Reads everything that the participants wrote, in no order between participants. A line cut short by a kill is left out. */

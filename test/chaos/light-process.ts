@@ -32,7 +32,7 @@ process.on('message', (order: Order) => void obey(order));
 const waiting = [...groups.values()];
 await Promise.all(Array.from({ length: FORMING_MAX }, formSome));
 for (const group of groups.values()) group.keepGoing();
-history.flush();
+await history.flush();
 tell({ kind: 'ready' });
 
 async function formSome(): Promise<void> {
@@ -59,7 +59,7 @@ async function obey(order: Order): Promise<void> {
     }
     case 'finish':
       await Promise.all([...groups.values()].map((group) => group.end()));
-      history.close();
+      await history.close();
       tell({ kind: 'finished' });
   }
 }

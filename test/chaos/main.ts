@@ -12,7 +12,10 @@ import { runChaos } from './run.js';
 
 const USAGE = 2;
 
-const program = new Command('chaos').description('faults on real processes, judged by a history').exitOverride();
+const program = new Command('chaos')
+  .description('faults on real processes, judged by a history')
+  .enablePositionalOptions()
+  .exitOverride();
 for (const flag of runFlags) program.addOption(flag);
 program.action(async (flags: RunFlags) => {
   const { duration, keep, faults, json, ...sizes } = flags;
@@ -28,6 +31,7 @@ type FigureFlags = {
   readonly rounds: number;
   readonly groups: number;
   readonly loadedGroups: number;
+  readonly keep?: string;
   readonly json: boolean;
 };
 program
@@ -37,6 +41,7 @@ program
   .addOption(new Option('--rounds <count>', 'how often each').default(5).argParser(integer(1, 100)))
   .addOption(new Option('--groups <count>', 'groups of the owner').default(1_000).argParser(integer(1, 10_000)))
   .addOption(new Option('--loaded-groups <count>', 'to load').default(20_000).argParser(integer(1, 200_000)))
+  .addOption(new Option('--keep <folder>', 'write history and logs there and keep them'))
   .addOption(new Option('--json', 'print one JSON object').default(false))
   .action(async (names: FigureName[], flags: FigureFlags) => {
     const say = (line: string) => (flags.json ? process.stderr : process.stdout).write(`${line}\n`);

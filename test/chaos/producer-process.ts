@@ -64,7 +64,7 @@ async function end(): Promise<void> {
   ]);
   clearInterval(flushing);
   flush();
-  history.close();
+  await history.close();
   await muster.close({ timeoutMs: 2_000 });
   process.exit(0);
 }

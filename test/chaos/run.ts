@@ -117,7 +117,7 @@ class ChaosRun {
     if (unreadable > 0) fleet.trouble('log', `${unreadable} of ${frames} frames are not readable`);
     const endedAt = nowMs();
     history.write({ kind: 'phase', at: endedAt, phase: 'over' });
-    history.flush();
+    await history.flush();
     const events = await readHistory(historyFolder);
     const judgement = judge(events, {
       lightGroups: new Set(this.#lightGroups),
@@ -132,7 +132,7 @@ class ChaosRun {
 
   async stop(): Promise<void> {
     for (const end of this.#endings.splice(0).reverse()) await Promise.resolve(end()).catch(() => {});
-    this.#history?.close();
+    await this.#history?.close();
   }
 
   #schedule(): readonly Fault[] {

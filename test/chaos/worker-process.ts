@@ -56,7 +56,7 @@ try {
   // The connection may be what failed, and would keep the process: whoever supervises it starts another.
   process.exit(1);
 }
-history.close();
+await history.close();
 if (process.connected) process.disconnect();
 
 function follow(channel: string, change: (partition: number) => void): void {
