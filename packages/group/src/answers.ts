@@ -77,7 +77,7 @@ export function unloadedReply(request: GroupRequest, refusal: Refusal): GroupRep
         error,
         fields: {
           groupId: request.body.groupId,
-          state: 'Dead',
+          state: '',
           protocolType: '',
           protocol: '',
           generationId: NO_GENERATION,

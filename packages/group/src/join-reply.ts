@@ -28,7 +28,9 @@ export function answerReturned(
   supportSkippingAssignment: boolean,
 ): void {
   const leads = group.leader === member.memberId && supportSkippingAssignment;
-  const leader = supportSkippingAssignment ? group.leader : leaderBefore;
+  // kafka: an old client that led must not take itself for the leader, so it is told the id that it had before.
+  const toldBefore = group.leader === member.memberId ? leaderBefore : group.leader;
+  const leader = supportSkippingAssignment ? group.leader : toldBefore;
   push(turn, group, protocol, ref, member, leader ?? NO_MEMBER, leads, leads);
 }
 

@@ -16,7 +16,15 @@ import { PENDING_MEMBERS_MAX } from './bounds.js';
 import type { Group, Member, RebalanceCause } from './group.js';
 import { createGroup } from './group.js';
 import { answerJoin, answerReturned } from './join-reply.js';
-import { addMember, addPending, newMemberId, removeMember, replaceStaticMember, updateMember } from './membership.js';
+import {
+  addMember,
+  addPending,
+  forgetPending,
+  newMemberId,
+  removeMember,
+  replaceStaticMember,
+  updateMember,
+} from './membership.js';
 import { hasDuplicateName, memberOfInstance, sameProtocols, selectProtocol, supportsProtocols } from './protocols.js';
 import { noteArrival, openRound, settleRound } from './rebalance.js';
 import type { Turn } from './turn.js';
@@ -94,9 +102,11 @@ function hasSeat(turn: Turn, group: Group, { memberId, groupInstanceId }: JoinRe
 function refuseSeat(turn: Turn, group: Group, ref: RequestId, { memberId }: JoinRequest): void {
   refuseJoin(turn, ref, 'GROUP_MAX_SIZE_REACHED', NO_MEMBER);
   const member = group.members.get(memberId);
-  if (member === undefined) return;
-  removeMember(turn, group, member);
-  // differs from kafka (Java): the round does not wait for a member that was just refused.
+  if (member !== undefined) removeMember(turn, group, member);
+  // kafka: an id that was handed out lapses, too.
+  const wasPending = forgetPending(turn, group, memberId) !== undefined;
+  if (member === undefined && !wasPending) return;
+  // differs from kafka (Java): the round does not wait for whoever was just refused.
   if (group.phase.kind === 'PreparingRebalance') settleRound(turn, group);
 }
 

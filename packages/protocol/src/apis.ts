@@ -173,7 +173,8 @@ export const rebalanceEntry = z.object({
 });
 export const describeReply = z.object({
   groupId: group,
-  state: z.enum(['Empty', 'PreparingRebalance', 'CompletingRebalance', 'Stable', 'Dead']),
+  /** Empty beside an error. */
+  state: z.enum(['Empty', 'PreparingRebalance', 'CompletingRebalance', 'Stable', 'Dead', '']),
   protocolType: z.string(),
   protocol: z.string(),
   generationId,
