@@ -106,6 +106,8 @@ export class Faults {
       case 'route':
       case 'route-one-way':
         return this.#cutRoute(kind === 'route-one-way');
+      case 'isolate':
+        return this.#isolate();
       case 'swizzle':
         return this.#swizzle();
       case 'lease-leader':
@@ -209,6 +211,22 @@ export class Faults {
     });
   }
 
+  /** A whole server with all that is connected to it is cut off from the others: two worlds, each with clients of its own. */
+  #isolate(): void {
+    const { network, plan } = this.#world;
+    if (plan.servers < 2) return;
+    const alone = this.#random.below(plan.servers);
+    const state = this.#random.next() < 0.75 ? 'down' : 'silent';
+    const set = (to: typeof state | 'up'): void => {
+      for (let other = 0; other < plan.servers; other += 1) {
+        network.setRoute(alone, other, to);
+        network.setRoute(other, alone, to);
+      }
+    };
+    set(state);
+    this.#during(`isolation of server ${alone} (${state})`, this.#spell(), () => set('up'));
+  }
+
   /** Links go one after the other, and come back in another order. */
   #swizzle(): void {
     const { cluster, network, scheduler } = this.#world;
@@ -294,7 +312,7 @@ export class Faults {
     };
     again(20);
     this.#world.scheduler.after(1_500 + this.#random.next() * 6_000, () => {
-      if (group.members.length === 0) this.#world.addMember(group);
+      if (group.members.length === 0 && !this.#isOver) this.#world.addMember(group);
     });
   }
 }

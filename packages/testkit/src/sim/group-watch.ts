@@ -56,6 +56,12 @@ export class GroupWatch {
     return this.#log.group(this.partition, this.group);
   }
 
+  /** Whether a later reign than `epoch` had begun at that moment. */
+  isSuperseded(epoch: number, at: number): boolean {
+    const supersededAt = this.#log.supersededAt(this.partition, epoch);
+    return supersededAt !== undefined && supersededAt <= at;
+  }
+
   /** @returns the next offset to commit */
   nextOffset(topicPartition: number): number {
     const ledger = this.#ledger(topicPartition);

@@ -177,7 +177,7 @@ export class SimMember {
       protocolName: null,
       assignments,
     };
-    this.client.ask('sync', body, ({ error, fields, askedAt }) => {
+    this.client.ask('sync', body, ({ error, fields, askedAt, answeredAt, epoch }) => {
       if (error === 'NONE' && fields !== undefined) {
         this.watch.succeeded('sync', who, askedAt);
         this.watch.assigned(who, [...fields.assignment]);
@@ -186,7 +186,7 @@ export class SimMember {
       if (error !== 'NONE' || fields === undefined) return this.#refused(error);
       this.#phase = 'stable';
       this.#holds = [...fields.assignment];
-      this.#soundAt = askedAt;
+      this.#soundAt = this.watch.isSuperseded(epoch, answeredAt) ? undefined : askedAt;
     });
   }
 
@@ -199,12 +199,14 @@ export class SimMember {
     if (this.#isBeating || this.#phase === 'joining' || this.#phase === 'gone') return;
     this.#isBeating = true;
     const who = this.#who();
-    this.client.ask('heartbeat', this.#identity(), ({ error, askedAt }) => {
+    this.client.ask('heartbeat', this.#identity(), ({ error, askedAt, answeredAt, epoch }) => {
       this.#isBeating = false;
       if (error === 'NONE') this.watch.succeeded('heartbeat', who, askedAt);
       if (!this.#isCurrent(who)) return;
       if (error === 'NONE') {
-        if (this.#phase === 'stable') this.#soundAt = askedAt;
+        // What a superseded owner says until its lease ends is no proof of anything.
+        const isSound = !this.watch.isSuperseded(epoch, answeredAt);
+        if (this.#phase === 'stable' && isSound) this.#soundAt = askedAt;
       } else this.#refused(error);
     });
   }
@@ -242,7 +244,9 @@ export class SimMember {
     this.client.ask('fetch', body, ({ error, fields, askedAt }) => {
       if (error !== 'NONE' || fields === undefined) return;
       const offsets = new Map(fields.partitions.map(({ partition, offset }) => [partition, offset]));
-      floors.forEach((_, index) => this.watch.fetched(index, offsets.get(index) ?? -1, floors, askedAt));
+      for (let index = 0; index < floors.length; index += 1) {
+        this.watch.fetched(index, offsets.get(index) ?? -1, floors, askedAt);
+      }
     });
   }
 

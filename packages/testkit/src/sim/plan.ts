@@ -19,6 +19,7 @@ export const faultKinds = [
   'cut-silently',
   'route',
   'route-one-way',
+  'isolate',
   'swizzle',
   'wall-jump',
   'drain',
@@ -37,6 +38,17 @@ export const faultKinds = [
   'sweep',
 ] as const;
 export type FaultKind = (typeof faultKinds)[number];
+
+/** Faults that bring out more together than among all others. */
+const themes: readonly (readonly FaultKind[])[] = [
+  ['isolate', 'member-join', 'member-leave', 'member-die'],
+  ['isolate', 'route', 'route-one-way', 'lease-trouble'],
+  ['kill', 'kill-restart', 'start', 'member-join', 'delete-group'],
+  ['log-trouble', 'log-late', 'log-leader', 'kill-restart', 'pause'],
+  ['pause', 'sleep', 'slow', 'wall-jump', 'cut-silently'],
+  ['drain', 'start', 'kill-restart', 'lease-leader', 'log-leader'],
+  ['outage', 'swizzle', 'cut', 'member-pause'],
+];
 
 export type GroupPlan = {
   readonly name: string;
@@ -69,7 +81,7 @@ export type Plan = {
 
 /** Draws a plan. */
 export function drawPlan(random: SeededRandom): Plan {
-  const faults = faultKinds.filter(() => random.next() < 0.45);
+  const faults = random.next() < 0.5 ? random.pick(themes) : faultKinds.filter(() => random.next() < 0.4);
   const isRough = random.next() < 0.6;
   const groups: GroupPlan[] = [];
   const groupCount = 2 + random.below(3);
@@ -83,8 +95,8 @@ export function drawPlan(random: SeededRandom): Plan {
     frameBytesMax: random.pick([2_200, 4_000, 16_000]),
     checkpointFrames: random.pick([6, 12, 40, 100]),
     offsetsRetentionMs: random.pick([20_000, 604_800_000]),
-    safetyMs: 10_000 + random.below(22_000),
-    faultEveryMs: 300 + random.below(2_200),
+    safetyMs: 5_000 + random.below(13_000),
+    faultEveryMs: 250 + random.below(1_500),
     faults: faults.length > 0 ? faults : ['kill'],
     weather: isRough ? drawWeather(random) : { ...calm, jitterMs: random.next() * 3 },
     groups,
@@ -113,10 +125,10 @@ function drawGroup(random: SeededRandom, index: number): GroupPlan {
     topicPartitions: 1 + random.below(5),
     habits: {
       sessionTimeoutMs: isSteady ? 90_000 : random.pick([6_000, 6_000, 10_000]),
-      rebalanceTimeoutMs: isSteady ? 90_000 : random.pick([700, 2_000, 6_000]),
-      heartbeatMs: random.pick([500, 1_000, 2_000]),
-      commitMs: isIdle ? 0 : random.pick([60, 200, 700]),
-      fetchMs: isIdle ? 0 : random.pick([0, 1_500, 4_000]),
+      rebalanceTimeoutMs: isSteady ? 90_000 : random.pick([700, 700, 2_000, 6_000]),
+      heartbeatMs: random.pick([600, 1_000, 2_000]),
+      commitMs: isIdle ? 0 : random.pick([100, 300, 900]),
+      fetchMs: isIdle ? 0 : random.pick([0, 1_500, 3_000]),
       rejoinMs: isSteady ? 0 : random.pick([0, 0, 3_000]),
       metadataBytes: random.pick([20, 20, 2_500]),
     },

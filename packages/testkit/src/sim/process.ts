@@ -56,7 +56,9 @@ export class SimProcess {
 
   #after(ms: number, run: () => void): () => void {
     if (!this.#isAlive) return () => {};
-    const dueAt = this.#now() + ms;
+    // setTimeout knows no fractions: a rounding error of a deadline must not become a timer of no time at all.
+    const waitMs = ms > 0 ? Math.max(ms, 0.05) : 0;
+    const dueAt = this.#now() + waitMs;
     let isOver = false;
     const fire = (): void => {
       if (isOver || !this.#isAlive) return;
@@ -65,14 +67,15 @@ export class SimProcess {
         return;
       }
       const leftMs = dueAt - this.#now();
-      if (leftMs > 0.001) {
-        cancel = this.#scheduler.after(leftMs / this.#rate, fire);
+      // Never early, not by a rounding either: whoever waits for a deadline would look, find nothing due, and wait for no time at all.
+      if (leftMs > 0) {
+        cancel = this.#scheduler.after(Math.max(leftMs / this.#rate, 0.01), fire);
         return;
       }
       isOver = true;
       run();
     };
-    let cancel = this.#scheduler.after(ms / this.#rate, fire);
+    let cancel = this.#scheduler.after(waitMs / this.#rate, fire);
     return () => {
       isOver = true;
       cancel();

@@ -18,7 +18,7 @@ import type { SimGroup, World } from './world.js';
 
 /** A session, a rebalance, a hand-over after its time, an election: one after the other. */
 const REST_WITHIN_MS = 75_000;
-const QUIET_MS = 4_000;
+const QUIET_MS = 2_500;
 const ANSWERED_WITHIN_MS = 8_000;
 const LOOK_EVERY_MS = 250;
 
@@ -145,7 +145,9 @@ async function readBack(world: World): Promise<void> {
       ({ error, fields, askedAt }) => {
         if (error !== 'NONE' || fields === undefined) return;
         const offsets = new Map(fields.partitions.map(({ partition, offset }) => [partition, offset]));
-        floors.forEach((_, index) => watch.fetched(index, offsets.get(index) ?? -1, floors, askedAt));
+        for (let index = 0; index < floors.length; index += 1) {
+          watch.fetched(index, offsets.get(index) ?? -1, floors, askedAt);
+        }
       },
     );
     return client;

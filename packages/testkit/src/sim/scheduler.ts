@@ -8,6 +8,8 @@
 
 type Entry = { readonly at: number; readonly order: number; run: (() => void) | undefined };
 
+/** A run of more events than this is no run any more: something goes round in circles without time passing. */
+const EVENTS_MAX = 400_000;
 /** Events per round of the event loop. */
 const BATCH = 256;
 
@@ -74,6 +76,8 @@ export class Scheduler {
           }
           this.#now = entry.at;
           this.#events += 1;
+          if (this.#events > EVENTS_MAX)
+            throw new Error(`${EVENTS_MAX} events by ${this.#now} ms: it goes round in circles`);
           const run = entry.run;
           entry.run = undefined;
           run?.();

@@ -111,7 +111,8 @@ export class World {
       partitionCount: plan.partitions,
       driftMax: plan.driftMax,
       group: { offsetsRetentionMs: plan.offsetsRetentionMs },
-      settings: {},
+      // Twice the time between two looks: half the events, and nothing that depends on it.
+      settings: { tickMs: 100 },
       checkpointFrames: plan.checkpointFrames,
       onResumed: (runtime, node, askedAt) => this.#judgeResume(runtime, node, askedAt),
     });

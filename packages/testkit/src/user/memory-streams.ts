@@ -161,7 +161,9 @@ export class MemoryStreams implements Streams {
   async offsetAt(at: { readonly stream: string; readonly subject: string; readonly timeMs: number }): Promise<number> {
     this.#require();
     const { messages } = this.#server.stream(at.stream);
-    return messages.find(({ timestampMs }) => timestampMs >= at.timeMs)?.offset ?? messages.length + 1;
+    const isIt = (message: StoredMessage) =>
+      message.timestampMs >= at.timeMs && subjectMatches(at.subject, message.subject);
+    return messages.find(isIt)?.offset ?? messages.length + 1;
   }
 
   async firstFrom(config: ReaderConfig): Promise<StoredMessage | undefined> {
