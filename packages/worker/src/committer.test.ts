@@ -41,6 +41,31 @@ describe('committing', () => {
     ]);
   });
 
+  it('does not wait for what is handled while it commits', async () => {
+    const { consume, store, coordinator, muster, clock } = consumerScene();
+    store(0, 1);
+    const consumer = await consume({ commit: { kind: 'manual' } });
+    void consumer.run({ eachMessage: () => {} });
+    await clock.advance(100);
+    coordinator.script.commit = () => 'park';
+    let isCommitted = false;
+    void consumer.commit().then(() => {
+      isCommitted = true;
+    });
+    await settle();
+    store(0, 2);
+    await clock.advance(100);
+    coordinator.script.commit = (request) => {
+      if ((request.body.commitSeq ?? 0) > 1) throw new Error('a second commit was sent');
+      return undefined;
+    };
+    await clock.advance(3_000);
+    expect(isCommitted).toBe(true);
+    expect(coordinator.offsets.get('orders/0')).toBe(2);
+    delete coordinator.script.commit;
+    await muster.close();
+  });
+
   it('holds a commit back while a round is under way and makes it afterwards', async () => {
     const { consume, store, coordinator, clock } = consumerScene();
     store(0, 1);

@@ -71,7 +71,7 @@ export class Committer {
   }
 
   /**
-   * Commits the marks of these lanes.
+   * Commits the marks that these lanes have now; what is handled meanwhile holds nobody up.
    * @returns when the coordinator has acknowledged them; throws MusterError COMMIT_REFUSED where ownership was lost,
    *   COMMIT_POSTPONED where the deadline passed, or what the coordinator refused with
    */
@@ -79,10 +79,11 @@ export class Committer {
     const { environment, membership } = this.#options;
     const deadlineAt = environment.clock.now() + timeoutMs;
     this.#isRebalancing = false;
+    const wanted = lanes.map((lane) => ({ lane, mark: lane.mark, committedBefore: lane.committed }));
     while (true) {
-      const lost = lanes.find((lane) => lane.needsCommit && lane.signal.aborted);
+      const due = wanted.filter(isDue).map(({ lane }) => lane);
+      const lost = due.find((lane) => lane.signal.aborted);
       if (lost !== undefined) throw new MusterError('COMMIT_REFUSED', `${lost.topic.name}/${lost.partition}`);
-      const due = lanes.filter((lane) => lane.needsCommit);
       if (due.length === 0) return;
       const leftMs = deadlineAt - environment.clock.now();
       if (leftMs <= 0 || this.#closing.signal.aborted || this.#isHeldBack(whileRebalancing)) {
@@ -196,4 +197,12 @@ export class Committer {
     const isDue = [...lanes()].some((lane) => lane.needsCommit && !lane.signal.aborted);
     if (policy.kind === 'each' && isDue) this.#flushInBackground();
   }
+}
+
+type Wanted = { readonly lane: Lane; readonly mark: number; readonly committedBefore: number };
+
+/** Whether a mark is still to be committed. One that was moved back, by a seek, is done with the first commit after it. */
+function isDue({ lane, mark, committedBefore }: Wanted): boolean {
+  if (!lane.needsCommit || mark === committedBefore) return false;
+  return mark > committedBefore ? lane.committed < mark : lane.committed === committedBefore;
 }
