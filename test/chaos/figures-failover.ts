@@ -10,7 +10,7 @@ import type { Child } from './child.js';
 import { type Figure, type FigureContext, figure, startRoundTrips } from './figure.js';
 import { asked, CLUSTER, Fleet, pause, until } from './fleet.js';
 import { type HistoryEvent, HistoryWriter, nowMs, readHistory } from './history.js';
-import type { LightSettings } from './messages.js';
+import type { LightSettings, ProducerSettings } from './messages.js';
 
 const PARTITIONS = 50;
 const MEMBERS = 3;
@@ -164,6 +164,7 @@ export async function measureRollingRestart(context: FigureContext): Promise<rea
   const options = { nodes: 3, partitionCount: PARTITIONS, logFolder: folder, say: context.say };
   const fleet = await Fleet.start(options, history);
   const muster = await connect({ cluster: CLUSTER, servers: [...fleet.nats.urls], name: 'figures-admin' });
+  let producer: Child | undefined;
   try {
     const groups = ['rolling-1', 'rolling-2'];
     const topics = groups.map((group) => `${group}-topic`);
@@ -180,8 +181,9 @@ export async function measureRollingRestart(context: FigureContext): Promise<rea
         sessionTimeoutMs: 10_000,
       });
     }
-    const producer = { servers: [...fleet.nats.urls], cluster: CLUSTER, historyFolder, topics, perSecond: 400 };
-    fleet.spawn('producer', './producer-process.js', producer);
+    const servers = [...fleet.nats.urls];
+    const settings: ProducerSettings = { servers, cluster: CLUSTER, historyFolder, topics, perSecond: 400 };
+    producer = fleet.spawn('producer', './producer-process.js', settings);
     await until('the workers share the topics', () => groups.every((g) => fleet.isShared(g, TOPIC_PARTITIONS)), 60_000);
     await pause(3_000);
     const admin = muster.admin();
@@ -214,6 +216,7 @@ export async function measureRollingRestart(context: FigureContext): Promise<rea
       await trips.stop(),
     ];
   } finally {
+    await producer?.kill();
     await muster.close({ timeoutMs: 1_000 });
     await fleet.stop();
   }
