@@ -237,7 +237,11 @@ describe('complaint', () => {
     const topic = await world.topic(muster, 2, 10);
     const consumer = await muster.consumer<number>(options(world.name('group'), topic));
     void consumer.run({ eachMessage: () => {} });
-    await until('all is handled', () => consumer.health().partitions.every(({ behind }) => behind === 0));
+    await until('all is handled', () =>
+      consumer.health().partitions.every(({ behind, isReading, position }) => {
+        return isReading && behind === 0 && position > 1;
+      }),
+    );
     await consumer.commit();
     const health = consumer.health();
     expect(health).toMatchObject({ verdict: 'ok', state: 'stable', lastBlocked: undefined });

@@ -130,8 +130,9 @@ export class NatsStreams implements Streams {
       }),
     );
     manager.consumers.delete(info.stream_name, info.name).catch(() => {});
-    // Where the consumer stands before it has delivered anything.
-    return info.delivered.stream_seq + 1;
+    // Where the consumer stands before it has delivered anything; older servers do not look at the subject for that.
+    const from = { stream: at.stream, subject: at.subject, startOffset: info.delivered.stream_seq + 1 };
+    return (await this.firstFrom(from))?.offset ?? (await this.bounds(at.stream)).nextOffset;
   }
 
   async firstFrom(config: ReaderConfig) {

@@ -85,8 +85,8 @@ export interface Streams {
   /** Messages of the subject at or after an offset: the lag of a consumer that reads there next. Throws as above. */
   countFrom(config: ReaderConfig): Promise<number>;
   /**
-   * The offset of the first message of the subject stored at or after a time, or a later place before it; the next offset
-   * where there is none. Throws as above.
+   * The offset of the first message of the subject stored at or after a time; the stream's next offset where there is none.
+   * Throws as above.
    */
   offsetAt(at: { readonly stream: string; readonly subject: string; readonly timeMs: number }): Promise<number>;
   /** The first message of the subject at or after an offset, without its value; undefined where there is none. */

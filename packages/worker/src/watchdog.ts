@@ -98,12 +98,13 @@ export class Watchdog {
     const { streams, logger, onStalled } = this.#options;
     const subject = partitionFilter(lane.topic, lane.partition);
     try {
-      const waiting = await streams.countFrom({ stream: lane.topic.stream, subject, startOffset: lane.position });
-      if (waiting === 0 || lane.signal.aborted || lane.isPaused || lane.progress !== watched.progress) return;
+      // One read, not a consumer made to count: many quiet partitions ask.
+      const waiting = await streams.firstFrom({ stream: lane.topic.stream, subject, startOffset: lane.position });
+      if (waiting === undefined || lane.signal.aborted || lane.isPaused || lane.progress !== watched.progress) return;
       lane.isStalled = true;
       // A buffer that is full of messages nobody asks for is not mended by another reader.
       const reason = lane.isReadable ? 'the application asks for no messages' : (lane.problem ?? 'nothing comes');
-      onStalled(lane, `${waiting} messages wait at offset ${lane.position}: ${reason}`);
+      onStalled(lane, `messages wait from offset ${waiting.offset} on: ${reason}`);
       if (!lane.isReadable) lane.reread();
       else lane.resume();
     } catch (thrown) {

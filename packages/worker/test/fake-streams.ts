@@ -113,7 +113,8 @@ export class FakeStreams implements Streams {
   }
   async offsetAt(at: { readonly stream: string; readonly subject: string; readonly timeMs: number }): Promise<number> {
     const messages = this.#stream(at.stream);
-    return messages.find(({ timestampMs }) => timestampMs >= at.timeMs)?.offset ?? messages.length + 1;
+    const isIt = ({ timestampMs, subject }: Stored) => timestampMs >= at.timeMs && isWithin(at.subject, subject);
+    return messages.find(isIt)?.offset ?? messages.length + 1;
   }
   async firstFrom(config: ReaderConfig): Promise<Stored | undefined> {
     const isIt = ({ offset, subject }: Stored) => offset >= config.startOffset && isWithin(config.subject, subject);
