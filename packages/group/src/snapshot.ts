@@ -54,8 +54,6 @@ function metadataOf(group: Group) {
  */
 export function checkpointRecords(group: Group): readonly GroupRecord[] {
   const records: GroupRecord[] = [];
-  const snapshot = recordedSnapshot(group);
-  if (snapshot !== null) records.push(snapshot);
   const { committed, stages, fences } = group.offsets;
   for (const offsets of batches(committed.values())) {
     records.push({ kind: 'offsets', memberId: null, commitSeq: -1, offsets });
@@ -68,6 +66,10 @@ export function checkpointRecords(group: Group): readonly GroupRecord[] {
   for (const [producerId, { producerEpoch, order, endedAt: at }] of fences) {
     records.push({ kind: 'stage-end', producerId, producerEpoch, at, order, result: 'ABORT' });
   }
+  // Last: a checkpoint may be cut at any frame, and the numbers of commits in the snapshot must not outlive their offsets. Otherwise
+  // the next owner takes a commit that was never recorded for a copy of one that was, and says yes to it (rule C3).
+  const snapshot = recordedSnapshot(group);
+  if (snapshot !== null) records.push(snapshot);
   return records;
 }
 
