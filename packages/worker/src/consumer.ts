@@ -70,6 +70,8 @@ export class Consumer<Value> {
   #topics: readonly string[];
   #lastBlocked: { readonly atMs: number; readonly blockedMs: number } | undefined;
   #use: 'unused' | 'run' | 'iterate' = 'unused';
+  /** `for await` loops that have not ended. */
+  #loops = 0;
   #failure: MusterError | undefined;
   #closing: Promise<void> | undefined;
   #isClosed = false;
@@ -118,12 +120,23 @@ export class Consumer<Value> {
     void this.#membership.ended.then((error) => {
       if (error !== undefined) this.#fail(error);
     });
-    await this.#membership.firstStable;
+    await this.#firstAssignment();
     const { state } = this.#membership;
     if (state.kind === 'failed') this.#fail(state.error);
     if (this.#closing === undefined) return;
     await this.#closing;
     throw this.#failure ?? new MusterError('CLOSED', `the consumer of ${this.group}`);
+  }
+
+  /** Bounded, so that a cluster without coordinators is an error and not silence. */
+  async #firstAssignment(): Promise<void> {
+    const { clock } = this.#context.environment;
+    const timeoutMs = this.#own.joinTimeoutMs;
+    const outcome = await withinMs(clock, timeoutMs, this.#membership.firstStable);
+    if (outcome.kind === 'done') return;
+    await this.close({ timeoutMs: 1_000 });
+    const advice = 'is a coordinator of this cluster running?';
+    throw new MusterError('TIMEOUT', `no assignment of ${this.group} within ${timeoutMs} ms: ${advice}`);
   }
 
   /**
@@ -147,13 +160,18 @@ export class Consumer<Value> {
     this.#begin('iterate');
     this.#dispatch.setExclusive(false);
     this.#watchdog.watchAcks();
-    while (true) {
-      const delivery = await this.#dispatch.next();
-      if (delivery === undefined) break;
-      const message = await this.#runner.decode(delivery);
-      if (message === undefined) continue;
-      this.#handedOut.add(delivery);
-      yield message;
+    this.#loops += 1;
+    try {
+      while (true) {
+        const delivery = await this.#dispatch.next();
+        if (delivery === undefined) break;
+        const message = await this.#runner.decode(delivery);
+        if (message === undefined) continue;
+        this.#handedOut.add(delivery);
+        yield message;
+      }
+    } finally {
+      this.#loops -= 1;
     }
     if (this.#failure !== undefined) {
       await this.#closed.promise;
@@ -246,6 +264,8 @@ export class Consumer<Value> {
     const reserveMs = leftMs() * CLOSE_RESERVE;
     this.#dispatch.close();
     this.#watchdog.stop();
+    // A loop that was left by `break` or by a throw will ack nothing any more: there is nobody to wait for.
+    if (this.#use === 'iterate' && this.#loops === 0) this.#handedOut.giveUpAll();
     try {
       await withinMs(clock, leftMs() - reserveMs, this.#membership.hold());
       const lanes = [...this.#ownership.lanes()].filter((lane) => !lane.signal.aborted);

@@ -16,6 +16,12 @@ export class HandedOut {
     this.#deliveries.add(delivery);
   }
 
+  /** The loop that they went to is over: what it has not acked is handled by nobody. */
+  giveUpAll(): void {
+    for (const delivery of this.#deliveries) if (!delivery.isSettled) delivery.giveUp();
+    this.#deliveries.clear();
+  }
+
   /** @returns the delivery whose time is over, with the error that says so; undefined where it is settled meanwhile */
   takeExpired(lane: Lane, offset: number, deadlineMs: number): readonly [Delivery, HandlerFailedError] | undefined {
     for (const delivery of this.#deliveries) {

@@ -5,6 +5,7 @@
 import { Subjects } from '@muster/protocol';
 import { type NatsConnection, nuid } from 'nats';
 import { Admin } from './admin.js';
+import { checkConsumerOptions } from './check-options.js';
 import { type Environment, systemClock } from './clock.js';
 import { type Codec, jsonCodec } from './codecs.js';
 import { type CloseOptions, Consumer } from './consumer.js';
@@ -116,6 +117,7 @@ export class Muster {
    */
   async consumer<Value = unknown>(options: ConsumerOptions<Value>): Promise<Consumer<Value>> {
     this.#requireOpen();
+    checkConsumerOptions(options);
     // Known before it has joined, so that `close` ends one that still tries.
     const consumer = this.#tracked(new Consumer<Value>(this.#context, options, options.codec ?? jsonCodec<Value>()));
     await consumer.start();

@@ -64,6 +64,8 @@ export interface ConsumerOptions<Value> extends MemberOptions, OwnershipHooks {
   readonly unackedMessages?: number;
   /** How long running handlers get when a partition is given up. Default a third of the rebalance timeout. */
   readonly drainTimeoutMs?: number;
+  /** How long `muster.consumer` waits for the first assignment. Default 30,000 ms more than the rebalance timeout. */
+  readonly joinTimeoutMs?: number;
 }
 
 /** Member options, checked and complete. */
@@ -78,6 +80,7 @@ export interface MemberSettings {
 const SESSION_TIMEOUT_MS = 30_000;
 const REBALANCE_TIMEOUT_MS = 60_000;
 const HEARTBEAT_INTERVAL_MS = 3_000;
+const JOIN_PATIENCE_MS = 30_000;
 const MAX_POLL_INTERVAL_MS = 300_000;
 const STALL_TIMEOUT_MS = 30_000;
 const BLOCKED_WARNING_MS = 1_000;
@@ -94,13 +97,13 @@ export interface ConsumerSettings {
   readonly bufferMessages: number;
   readonly unackedMessages: number;
   readonly drainTimeoutMs: number;
+  readonly joinTimeoutMs: number;
   readonly start: Start;
   readonly startFallback: StartFallback;
 }
 
 /** @returns the settings; throws MusterError INVALID_ARGUMENT */
 export function consumerSettings<Value>(options: ConsumerOptions<Value>, member: MemberSettings): ConsumerSettings {
-  if (options.topics.length === 0) throw new MusterError('INVALID_ARGUMENT', 'a consumer needs a topic');
   const { onFailure = { kind: 'stop' } } = options;
   if (onFailure.kind === 'retry') positive('attempts', onFailure.attempts);
   return {
@@ -112,6 +115,7 @@ export function consumerSettings<Value>(options: ConsumerOptions<Value>, member:
     bufferMessages: positive('bufferMessages', options.bufferMessages ?? BUFFER_MESSAGES),
     unackedMessages: positive('unackedMessages', options.unackedMessages ?? UNACKED_MESSAGES),
     drainTimeoutMs: options.drainTimeoutMs ?? member.rebalanceTimeoutMs / 3,
+    joinTimeoutMs: options.joinTimeoutMs ?? member.rebalanceTimeoutMs + JOIN_PATIENCE_MS,
     start: options.start ?? 'earliest',
     startFallback: options.startFallback ?? 'earliest',
   };

@@ -34,6 +34,11 @@ export interface TopicSpec {
 export type Key = string | readonly string[];
 
 export const PARTITIONS_MAX = 10_000;
+/**
+ * Longest subject of a message, in bytes. A server drops the connection at a protocol line above 4,096 bytes, which holds the subject,
+ * the reply subject and some numbers.
+ */
+export const SUBJECT_BYTES_MAX = 2_048;
 /** The key token of a message without a key. No key encodes to it. */
 const NO_KEY = '~';
 /** Carries the key where the template has no place for it. */
@@ -86,7 +91,11 @@ export function covers(wide: string, narrow: string): boolean {
 
 /** @returns the subject tokens of a key */
 export function keyTokens(key: Key): string[] {
-  return typeof key === 'string' ? [encodeToken(key)] : key.map(encodeToken);
+  const tokens = typeof key === 'string' ? [key] : key;
+  if (!Array.isArray(tokens) || !tokens.every((token) => typeof token === 'string') || tokens.length === 0) {
+    throw new MusterError('INVALID_ARGUMENT', `a key is a text or a list of texts, not ${JSON.stringify(key)}`);
+  }
+  return tokens.map(encodeToken);
 }
 
 /** @returns the partition of a key */
@@ -96,13 +105,21 @@ export function partitionOfKey(topic: TopicSpec, key: Key): number {
   return murmur2Partition(utf8Encode(typeof key === 'string' ? key : key.join('')), topic.partitions);
 }
 
-/** @returns the subject of a message; throws MusterError INVALID_ARGUMENT for a partition that does not exist */
+/** @returns the subject of a message; throws MusterError INVALID_ARGUMENT for a partition that does not exist or too long a key */
 export function messageSubject(topic: TopicSpec, partition: number, key: Key | undefined): string {
   if (!Number.isInteger(partition) || partition < 0 || partition >= topic.partitions) {
     throw new MusterError('INVALID_ARGUMENT', `topic ${topic.name} has no partition ${partition}`);
   }
   const tokens = key === undefined ? NO_KEY : keyTokens(key).join('.');
-  return topic.subject.replace('{partition}', String(partition)).replace(/\{key\}$/, () => tokens);
+  const subject = topic.subject.replace('{partition}', String(partition)).replace(/\{key\}$/, () => tokens);
+  if (subject.length > SUBJECT_BYTES_MAX) {
+    const excess = `a key of ${tokens.length} bytes (encoded for a subject) is too long`;
+    throw new MusterError(
+      'INVALID_ARGUMENT',
+      `${excess}: subject and key together have at most ${SUBJECT_BYTES_MAX} bytes`,
+    );
+  }
+  return subject;
 }
 
 /** @returns whether messages carry their key in the subject */
