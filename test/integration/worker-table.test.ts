@@ -3,7 +3,18 @@
  * input have tests for are not repeated here.
  */
 
-import { closeOnSignals, type Muster, type Position, type ResetTarget } from '@muster/worker';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import {
+  bytesCodec,
+  type Codec,
+  closeOnSignals,
+  type MemberEvent,
+  type Muster,
+  msgpackCodec,
+  type Position,
+  type ResetTarget,
+  stringCodec,
+} from '@muster/worker';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { until } from '../world/processes.js';
 import { options, WorkerWorld } from '../world/worker-world.js';
@@ -250,6 +261,51 @@ describe('admin', () => {
     const coordinator = await admin.findCoordinator('any');
     expect(coordinator).toMatchObject({ nodeId: 'node-1', partitionCount: 4 });
     expect(coordinator.epoch).toBeGreaterThan(0);
+  });
+});
+
+describe('typing', () => {
+  it('a codec types and carries the value: text, bytes, msgpack, an own one', async () => {
+    const own: Codec<Date> = {
+      name: 'date',
+      encode: (value) => stringCodec.encode(value.toISOString()),
+      decode: (bytes) => new Date(stringCodec.decode(bytes)),
+    };
+    const roundTrip = async <Value>(codec: Codec<Value>, value: Value): Promise<Value | undefined> => {
+      const topic = await world.topic(muster, 1);
+      const producer = await muster.producer<Value>({ topic, codec });
+      await producer.send({ key: 'k', value });
+      await producer.close();
+      const consumer = await muster.consumer<Value>({ ...options<Value>(world.name('group'), topic), codec });
+      for await (const message of consumer) {
+        message.ack();
+        await consumer.close();
+        return message.value;
+      }
+      return undefined;
+    };
+    expect(await roundTrip(stringCodec, 'é日本')).toBe('é日本');
+    expect([...((await roundTrip(bytesCodec, Uint8Array.of(0, 255))) ?? [])]).toEqual([0, 255]);
+    expect(await roundTrip(msgpackCodec, { list: [1, 'a', null] })).toEqual({ list: [1, 'a', null] });
+    expect(await roundTrip(own, new Date(0))).toEqual(new Date(0));
+  });
+});
+
+describe('visibility', () => {
+  it('tells diagnostics_channel what happens to a member, with group, generation and partitions', async () => {
+    const topic = await world.topic(muster, 2);
+    const group = world.name('group');
+    const told: string[] = [];
+    const listen = (name: string) => (event: unknown) => {
+      const { group: of, generation, partitions = [] } = event as MemberEvent;
+      if (of === group && partitions.length > 0) told.push(`${name} ${partitions.length} g${generation > 0}`);
+    };
+    const listeners = ['muster:assigned', 'muster:revoked'].map((name) => [name, listen(name)] as const);
+    for (const [name, listener] of listeners) subscribe(name, listener);
+    const consumer = await muster.consumer<number>(options(group, topic));
+    await consumer.close();
+    for (const [name, listener] of listeners) unsubscribe(name, listener);
+    expect(told).toEqual(['muster:assigned 2 gtrue', 'muster:revoked 2 gtrue']);
   });
 });
 

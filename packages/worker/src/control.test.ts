@@ -104,6 +104,7 @@ describe('seeking', () => {
     hang.resolve();
     await clock.advance(5_000);
     expect(handled).toEqual([1, 3]);
+    expect(consumer.health().partitions[0]?.running).toBe(0);
     expect(coordinator.offsets.get('orders/0')).toBe(4);
   });
 });
