@@ -98,10 +98,10 @@ async function consumeInGroup(
       'leave out --group, or the partitions',
     );
   }
-  if (flags.from.kind === 'offset' || flags.from.kind === 'time') {
+  if (flags.from.kind === 'offset') {
     throw new CliError(
       exitCodes.usage,
-      'a group begins at its committed offsets, else at earliest or latest',
+      'a group begins at its committed offsets, else at earliest, latest or a moment',
       `"muster groups reset-offsets ${group} --help" shows how to move them`,
     );
   }
@@ -111,7 +111,7 @@ async function consumeInGroup(
     group,
     topics: choices.map(({ topic }) => topic),
     codec: bytesCodec,
-    start: flags.from.kind,
+    start: flags.from.kind === 'time' ? { timeMs: flags.from.atMs } : flags.from.kind,
   });
   const stop = () => void consumer.close({ timeoutMs: CLOSE_TIMEOUT_MS });
   ending.signal.addEventListener('abort', stop, { once: true });

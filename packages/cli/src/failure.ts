@@ -44,7 +44,12 @@ const verdicts: Readonly<Record<string, Verdict>> = {
   UNKNOWN_TOPIC: { exitCode: exitCodes.notFound, advice: listTopics },
   UNKNOWN_TOPIC_OR_PARTITION: { exitCode: exitCodes.notFound, advice: listTopics },
   UNKNOWN_MEMBER_ID: { exitCode: exitCodes.notFound, advice: seeMembers },
-  NO_COMMITTED_OFFSET: { exitCode: exitCodes.notFound, advice: 'choose another --from, such as earliest' },
+  UNKNOWN_STREAM: { exitCode: exitCodes.notFound, advice: '"nats stream ls" shows the streams of this account' },
+  PARTITION_COUNT_MISMATCH: {
+    exitCode: exitCodes.conflict,
+    advice: 'give the --partitions and --subject that the stream really has',
+  },
+  NO_COMMITTED_OFFSET: { exitCode: exitCodes.notFound, advice: 'choose another start, such as earliest' },
   NON_EMPTY_GROUP: { exitCode: exitCodes.conflict, advice: stopMembers },
   GROUP_SUBSCRIBED_TO_TOPIC: { exitCode: exitCodes.conflict, advice: stopMembers },
   TOPIC_EXISTS: {

@@ -3,7 +3,7 @@
  */
 
 import { type ExitCode, exitCodeOfItems, exitCodes } from './exit-codes.js';
-import { failureOf, verdictOf } from './failure.js';
+import { verdictOf } from './failure.js';
 import type { Io } from './io.js';
 import { type Column, type Format, type Report, type Row, show } from './output.js';
 
@@ -14,15 +14,9 @@ export interface Item {
   readonly message?: string;
 }
 
-/** @returns how the work on one item ended; what it throws becomes the item's error */
-export async function itemOf(row: Row, work: () => Promise<unknown>): Promise<Item> {
-  try {
-    await work();
-    return { row, error: 'NONE' };
-  } catch (thrown) {
-    const code = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : 'FAILED';
-    return { row, error: code, message: failureOf(thrown).message };
-  }
+/** @returns the item for a result of the library */
+export function itemOf(row: Row, { error, detail }: { readonly error: string; readonly detail?: string }): Item {
+  return { row, error, ...(detail === undefined ? {} : { message: detail }) };
 }
 
 /**

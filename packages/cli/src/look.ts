@@ -4,7 +4,7 @@
 
 import { decodeToken } from '@muster/protocol';
 import type { Key, TopicSpec } from '@muster/worker';
-import { type ConsumerMessages, DeliverPolicy, type JsMsg, type OrderedConsumerOptions } from 'nats';
+import { type ConsumerOptsBuilder, consumerOpts, type JetStreamSubscription, type JsMsg } from 'nats';
 import type { From } from './consume.js';
 import { exitCodes } from './exit-codes.js';
 import { CliError } from './failure.js';
@@ -27,7 +27,7 @@ export async function lookAt(
   signal: AbortSignal,
   onMessage: (message: ShownMessage) => void,
 ): Promise<void> {
-  const readers: ConsumerMessages[] = [];
+  const readers: JetStreamSubscription[] = [];
   const topics: [TopicSpec, readonly number[] | undefined][] = [];
   for (const { topic: name, partitions } of choices) {
     const topic = await session.muster.topics.describe(name);
@@ -42,19 +42,19 @@ export async function lookAt(
   }
   try {
     for (const [topic, partitions] of topics) {
-      const consumer = await session.nats.jetstream().consumers.get(topic.stream, {
-        ...startOf(from),
-        filterSubjects: filterOf(topic, partitions),
-      });
-      const callback = (message: JsMsg) => {
-        const shown = shownMessage(topic, message);
-        if (shown !== undefined && (partitions === undefined || partitions.includes(shown.partition))) onMessage(shown);
-      };
-      readers.push(await consumer.consume({ callback }));
+      const options = startOf(consumerOpts(), from)
+        .orderedConsumer()
+        .bindStream(topic.stream)
+        .callback((error, message) => {
+          const shown = error === null && message !== null ? shownMessage(topic, message) : undefined;
+          if (shown !== undefined && (partitions === undefined || partitions.includes(shown.partition)))
+            onMessage(shown);
+        });
+      readers.push(await session.nats.jetstream().subscribe(filterOf(topic, partitions), options));
     }
     await aborted(signal);
   } finally {
-    for (const reader of readers) reader.stop();
+    for (const reader of readers) reader.unsubscribe();
   }
 }
 
@@ -64,16 +64,16 @@ function filterOf(topic: TopicSpec, partitions: readonly number[] | undefined): 
   return only === undefined ? subjectOf(topic, '*') : subjectOf(topic, only);
 }
 
-function startOf(from: From): Partial<OrderedConsumerOptions> {
+function startOf(options: ConsumerOptsBuilder, from: From): ConsumerOptsBuilder {
   switch (from.kind) {
     case 'earliest':
-      return { deliver_policy: DeliverPolicy.All };
+      return options.deliverAll();
     case 'latest':
-      return { deliver_policy: DeliverPolicy.New };
+      return options.deliverNew();
     case 'offset':
-      return { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: Math.max(1, from.offset) };
+      return options.startSequence(Math.max(1, from.offset));
     case 'time':
-      return { deliver_policy: DeliverPolicy.StartTime, opt_start_time: new Date(from.atMs).toISOString() };
+      return options.startTime(new Date(from.atMs));
     default:
       return unknownStart(from);
   }

@@ -4,16 +4,7 @@
 
 import type { TopicPartition } from '@muster/protocol';
 import { MusterError, type TopicSpec } from '@muster/worker';
-import {
-  AckPolicy,
-  type ConsumerConfig,
-  type ConsumerInfo,
-  DeliverPolicy,
-  type JetStreamManager,
-  NatsError,
-  nanos,
-  nuid,
-} from 'nats';
+import { AckPolicy, DeliverPolicy, type JetStreamManager, NatsError, nanos, nuid } from 'nats';
 import type { Session } from './session.js';
 
 const NO_MESSAGE = 10_037;
@@ -86,41 +77,19 @@ export async function messageCount(
   subject: string,
   fromOffset = 1,
 ): Promise<number> {
-  const start = { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: Math.max(1, fromOffset) };
-  const { num_pending: count } = await probe(jetstream, stream, subject, start);
-  return count;
-}
-
-/** @returns the offset of the first message at or after a moment; the end of the stream where there is none */
-export async function offsetAtTime(
-  jetstream: JetStreamManager,
-  stream: string,
-  subject: string,
-  atMs: number,
-): Promise<number> {
-  const start = { deliver_policy: DeliverPolicy.StartTime, opt_start_time: new Date(atMs).toISOString() };
-  const { delivered } = await probe(jetstream, stream, subject, start);
-  return delivered.stream_seq + 1;
-}
-
-/** A consumer that never reads: what the server says when it makes one is the answer. */
-async function probe(
-  jetstream: JetStreamManager,
-  stream: string,
-  subject: string,
-  start: Partial<ConsumerConfig>,
-): Promise<ConsumerInfo> {
-  const info = await jetstream.consumers.add(stream, {
+  // A consumer that never reads: what the server says when it makes one is the answer.
+  const { name, num_pending: count } = await jetstream.consumers.add(stream, {
     name: nuid.next(),
     ack_policy: AckPolicy.None,
+    deliver_policy: DeliverPolicy.StartSequence,
+    opt_start_seq: Math.max(1, fromOffset),
     filter_subject: subject,
     mem_storage: true,
     num_replicas: 1,
     inactive_threshold: nanos(INACTIVE_MS),
-    ...start,
   });
-  await jetstream.consumers.delete(stream, info.name);
-  return info;
+  await jetstream.consumers.delete(stream, name);
+  return count;
 }
 
 /** Runs for each item, a few at a time. */

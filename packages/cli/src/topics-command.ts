@@ -38,6 +38,7 @@ export function addTopics(program: Command, cli: Cli): void {
     'muster topics describe orders',
   );
   addCreate(topics, cli);
+  addAdopt(topics, cli);
   addList(topics, cli);
   addDescribe(topics, cli);
   addDelete(topics, cli);
@@ -106,6 +107,34 @@ function addCreate(topics: Command, cli: Cli): void {
         ...(subject === undefined ? {} : { subject }),
         ...(keyHash === undefined ? {} : { keyHash }),
       });
+      show(io, flags.output, { columns: topicColumns, rows: [rowOf(spec)], name: 'topic', empty: '' });
+      return exitCodes.ok;
+    }),
+  );
+}
+
+type AdoptFlags = AskingFlags & {
+  readonly partitions: number;
+  readonly stream: string;
+  readonly subject: string;
+  readonly keyHash?: 'fnv1a' | 'murmur2';
+};
+
+function addAdopt(topics: Command, cli: Cli): void {
+  const adopt = topics
+    .command('adopt')
+    .argument('<topic>', 'name of the topic')
+    .description('register a stream that exists already as a topic; the stream stays as it is')
+    .requiredOption('--stream <name>', 'name of the stream')
+    .requiredOption('--subject <template>', 'its subjects, with {partition} and at the end {key}')
+    .requiredOption('--partitions <count>', 'partitions, from 0', integer(1, PARTITIONS_MAX))
+    .addOption(keyHashOption());
+  examples(adopt, "muster topics adopt orders --stream ORDERS --subject 'orders.{partition}.{key}' --partitions 16");
+  asking(adopt).action((name: string, flags: AdoptFlags) =>
+    withSession(cli, flags, async ({ muster, io }) => {
+      const { partitions, stream, subject, keyHash } = flags;
+      const hash = keyHash === undefined ? {} : { keyHash };
+      const spec = await muster.topics.adopt({ name, partitions, stream, subject, ...hash });
       show(io, flags.output, { columns: topicColumns, rows: [rowOf(spec)], name: 'topic', empty: '' });
       return exitCodes.ok;
     }),
@@ -188,10 +217,10 @@ function addDelete(topics: Command, cli: Cli): void {
     .option('--force', 'do not ask');
   examples(remove, 'muster topics delete orders', 'muster topics delete orders refunds --force');
   asking(remove).action((names: string[], flags: AskingFlags & { readonly force?: boolean }) =>
-    withSession(cli, flags, async ({ muster, io }) => {
+    withSession(cli, flags, async ({ admin, io }) => {
       await requireConsent(io, `Delete ${names.join(', ')} with all messages?`, flags.force === true);
-      const items = [];
-      for (const name of names) items.push(await itemOf({ topic: name }, () => muster.topics.delete(name)));
+      const results = await admin.deleteTopics(names);
+      const items = results.map((result) => itemOf({ topic: result.item }, result));
       const shape = { columns: [{ key: 'topic', title: 'TOPIC' }], name: 'topic', done: 'deleted', empty: '' };
       return showItems(io, flags.output, shape, items);
     }),

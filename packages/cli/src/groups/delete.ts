@@ -10,7 +10,7 @@ import { type AskingFlags, asking, examples } from '../commands.js';
 import { exitCodes } from '../exit-codes.js';
 import { CliError } from '../failure.js';
 import type { Cli } from '../io.js';
-import { showItems } from '../items.js';
+import { itemOf, showItems } from '../items.js';
 import { type Session, withSession } from '../session.js';
 import { registered } from '../stream-facts.js';
 import { collect, collectTopics, type TopicChoice } from '../values.js';
@@ -43,7 +43,7 @@ function addDeleteGroups(groups: Command, cli: Cli): void {
         io,
         flags.output,
         shape,
-        results.map(({ item, error }) => ({ row: { group: item }, error })),
+        results.map((result) => itemOf({ group: result.item }, result)),
       );
     }),
   );

@@ -12,10 +12,11 @@ import type { Cli } from '../io.js';
 import { type Report, type Row, show } from '../output.js';
 import { type Session, withSession } from '../session.js';
 import { logEnds } from '../stream-facts.js';
-import { type GroupMember, partitionsOf } from './assignment.js';
 import { membersReport } from './members.js';
 import { chosenGroups, existingGroup, takesGroups } from './selection.js';
 import { stateReport } from './state.js';
+
+const MS_PER_SECOND = 1_000;
 
 type DescribeFlags = AskingFlags & {
   readonly allGroups?: boolean;
@@ -49,7 +50,7 @@ export function addDescribe(groups: Command, cli: Cli): void {
   );
 }
 
-/** @returns one row for each partition that has a committed offset or an owner; throws CliError for an unknown group */
+/** @returns one row for each partition of the topics it has offsets of or subscribes to; throws CliError for an unknown group */
 export async function offsetsReport(session: Session, groups: readonly string[]): Promise<Report> {
   const rows: Row[] = [];
   for (const group of groups) rows.push(...(await offsetRows(session, group)));
@@ -64,51 +65,38 @@ export async function offsetsReport(session: Session, groups: readonly string[])
       { key: 'consumerId', title: 'CONSUMER-ID' },
       { key: 'host', title: 'HOST' },
       { key: 'clientId', title: 'CLIENT-ID' },
+      { key: 'lagSeconds', title: 'LAG-SECONDS' },
     ],
     rows,
     name: (row) => `${String(row['topic'])}:${String(row['partition'])}`,
-    empty: 'no partition has a committed offset or an owner',
+    empty: 'the group has no committed offsets and subscribes to no topic',
   };
 }
 
 async function offsetRows(session: Session, group: string): Promise<Row[]> {
   const { admin, io } = session;
   const { members } = await existingGroup(admin, group);
-  const owners = ownersOf(members);
-  const committed = new Map((await admin.fetchOffsets(group)).map((offset) => [placeOf(offset), offset]));
-  const lags = new Map((await admin.lag(group)).map((lag) => [placeOf(lag), lag]));
-  const places = new Map<string, TopicPartition>();
-  for (const { topicPartition } of owners.values()) places.set(placeOf(topicPartition), topicPartition);
-  for (const { topic, partition } of committed.values())
-    places.set(placeOf({ topic, partition }), { topic, partition });
-  const ends = await logEnds(session, [...places.values()]);
+  const byId = new Map(members.map((member) => [String(member.memberId), member]));
+  const lags = await admin.lag(group);
+  const ends = await logEnds(session, lags);
   if (members.length === 0) io.err(`the group ${JSON.stringify(group)} has no active members\n`);
-  return [...places]
-    .sort(([, left], [, right]) => byPlace(left, right))
-    .map(([place, { topic, partition }]) => {
-      const member = owners.get(place)?.member;
-      return {
-        group,
-        topic,
-        partition,
-        currentOffset: committed.get(place)?.offset ?? null,
-        logEndOffset: ends.get(place) ?? null,
-        lag: lags.get(place)?.lag ?? null,
-        consumerId: member?.memberId ?? null,
-        host: member?.clientHost ?? null,
-        clientId: member?.clientId ?? null,
-      };
-    });
-}
-
-function ownersOf(
-  members: readonly GroupMember[],
-): Map<string, { topicPartition: TopicPartition; member: GroupMember }> {
-  const owners = new Map<string, { topicPartition: TopicPartition; member: GroupMember }>();
-  for (const member of members) {
-    for (const topicPartition of partitionsOf(member)) owners.set(placeOf(topicPartition), { topicPartition, member });
-  }
-  return owners;
+  return [...lags].sort(byPlace).map(({ topic, partition, offset, lag, lagMs, memberId, error }) => {
+    const member = byId.get(memberId ?? '');
+    const isKnown = error === 'NONE';
+    if (!isKnown) io.err(`the lag of ${topic}:${partition} is not known: ${error}\n`);
+    return {
+      group,
+      topic,
+      partition,
+      currentOffset: offset < 0 ? null : offset,
+      logEndOffset: ends.get(placeOf({ topic, partition })) ?? null,
+      lag: isKnown ? lag : null,
+      consumerId: memberId ?? null,
+      host: member?.clientHost ?? null,
+      clientId: member?.clientId ?? null,
+      lagSeconds: isKnown ? Math.round(lagMs / MS_PER_SECOND) : null,
+    };
+  });
 }
 
 /** @returns a key for maps */

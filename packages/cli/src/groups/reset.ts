@@ -1,23 +1,27 @@
 /**
- * `muster groups reset-offsets`: moves the committed offsets of a group without members.
+ * `muster groups reset-offsets`: moves the committed offsets of groups without members.
  *
- * R1 nothing is changed without `--execute`; what would change is shown before it is. R2 an active group is refused: its members
- * would go on where they are and commit over it. kafka: the same choices under the same names.
+ * R1 nothing is changed without `--execute`; what would change is shown before it is, and exactly that is done. R2 an active group
+ * is refused: its members would go on where they are and commit over it. kafka: the same choices under the same names.
  */
 
+import type { TopicPartition } from '@muster/protocol';
+import type { OffsetReset, PartitionOffset, ResetTarget } from '@muster/worker';
 import { type Command, Option } from 'commander';
 import { requireConsent, startProgress } from '../asking.js';
 import { type AskingFlags, asking, examples } from '../commands.js';
 import { type ExitCode, exitCodes } from '../exit-codes.js';
 import { CliError } from '../failure.js';
-import type { Cli } from '../io.js';
+import type { Cli, Io } from '../io.js';
 import { type Item, showItems } from '../items.js';
-import { type Column, quoted, type Row, render, show } from '../output.js';
+import { type Column, quoted, type Row, render } from '../output.js';
 import { type Session, withSession } from '../session.js';
+import { registered } from '../stream-facts.js';
 import { collectTopics, duration, integer, moment, type TopicChoice } from '../values.js';
+import { byPlace } from './describe.js';
 import { readOffsetFile } from './offset-file.js';
-import { type Move, planMoves, type Target } from './reset-plan.js';
 import { chosenGroups, takesGroups } from './selection.js';
+import { shiftedOffsets } from './shift.js';
 
 type ResetFlags = AskingFlags & {
   readonly allGroups?: boolean;
@@ -37,6 +41,9 @@ type ResetFlags = AskingFlags & {
   readonly execute?: boolean;
   readonly force?: boolean;
 };
+
+type Target = ResetTarget | { readonly to: 'file'; readonly path: string };
+type GroupReset = OffsetReset & { readonly group: string };
 
 export function addReset(groups: Command, cli: Cli): void {
   const reset = takesGroups(groups.command('reset-offsets'))
@@ -60,25 +67,20 @@ export function addReset(groups: Command, cli: Cli): void {
   asking(reset).action((names: string[], flags: ResetFlags) =>
     withSession(cli, flags, async (session) => {
       const target = targetOf(flags);
+      requireScope(flags, target);
       const chosen = await chosenGroups(session.admin, names, flags.allGroups === true);
       // All of them before anything is changed in one.
-      const states = new Map<string, 'Empty' | 'Dead'>();
-      for (const group of chosen) states.set(group, await requireInactive(session, group));
-      const moves: GroupMove[] = [];
-      for (const group of chosen) {
-        for (const move of await plannedMoves(session, group, target, flags)) moves.push({ ...move, group });
-      }
-      if (flags.export === true) return exportMoves(session, moves, chosen.length > 1);
-      if (flags.execute !== true) return showPlan(session, flags, moves);
-      for (const [group, state] of states) {
-        if (state === 'Dead') session.io.err(`the group ${JSON.stringify(group)} does not exist: it is made\n`);
-      }
-      return await execute(session, flags, moves);
+      const missing = new Set<string>();
+      for (const group of chosen) if ((await requireInactive(session, group)) === 'Dead') missing.add(group);
+      const plan: GroupReset[] = [];
+      for (const group of chosen) plan.push(...(await planOf(session, group, target, flags)));
+      if (flags.export === true) return exportPlan(session, plan, chosen.length > 1);
+      if (flags.execute !== true) return showPlan(session, flags, plan);
+      for (const group of missing) session.io.err(`the group ${JSON.stringify(group)} does not exist: it is made\n`);
+      return await execute(session, flags, plan);
     }),
   );
 }
-
-type GroupMove = Move & { readonly group: string };
 
 const OFFSET_MAX = Number.MAX_SAFE_INTEGER;
 
@@ -101,28 +103,32 @@ function targetOptions(): Option[] {
 function targetOf(flags: ResetFlags): Target {
   const { toOffset, shiftBy, toDatetime, byDuration, fromGroup, fromFile } = flags;
   const targets: Target[] = [
-    ...(flags.toEarliest === true ? [{ kind: 'earliest' } as const] : []),
-    ...(flags.toLatest === true ? [{ kind: 'latest' } as const] : []),
-    ...(flags.toCurrent === true ? [{ kind: 'current' } as const] : []),
-    ...(toOffset === undefined ? [] : [{ kind: 'offset', offset: toOffset } as const]),
-    ...(shiftBy === undefined ? [] : [{ kind: 'shift', messages: shiftBy } as const]),
-    ...(toDatetime === undefined ? [] : [{ kind: 'time', atMs: toDatetime } as const]),
-    ...(byDuration === undefined ? [] : [{ kind: 'time', atMs: Date.now() - byDuration } as const]),
-    ...(fromGroup === undefined ? [] : [{ kind: 'group', group: fromGroup } as const]),
-    ...(fromFile === undefined ? [] : [{ kind: 'file', path: fromFile } as const]),
+    ...(flags.toEarliest === true ? [{ to: 'earliest' } as const] : []),
+    ...(flags.toLatest === true ? [{ to: 'latest' } as const] : []),
+    ...(flags.toCurrent === true ? [{ to: 'current' } as const] : []),
+    ...(toOffset === undefined ? [] : [{ to: 'offset', offset: toOffset } as const]),
+    ...(shiftBy === undefined ? [] : [{ to: 'shift', by: shiftBy } as const]),
+    ...(toDatetime === undefined ? [] : [{ to: 'time', timeMs: toDatetime } as const]),
+    ...(byDuration === undefined ? [] : [{ to: 'duration', durationMs: byDuration } as const]),
+    ...(fromGroup === undefined ? [] : [{ to: 'group', group: fromGroup } as const]),
+    ...(fromFile === undefined ? [] : [{ to: 'file', path: fromFile } as const]),
   ];
   const [target, ...others] = targets;
   if (target !== undefined && others.length === 0) return target;
   const what = target === undefined ? 'nothing says where to' : 'only one of these can be where to';
-  throw new CliError(
-    exitCodes.usage,
-    `${what}: ${targetOptions()
-      .map(({ long }) => long)
-      .join(', ')}`,
-  );
+  const flagsOf = targetOptions().map(({ long }) => long);
+  throw new CliError(exitCodes.usage, `${what}: ${flagsOf.join(', ')}`, 'give exactly one of them');
 }
 
-/** R2 @returns the state of the group */
+function requireScope({ topic, allTopics = false }: ResetFlags, target: Target): void {
+  if (allTopics && topic !== undefined) throw new CliError(exitCodes.usage, 'give --topic or --all-topics, not both');
+  const hasOwnPlaces = target.to === 'file' || target.to === 'group';
+  if (allTopics || topic !== undefined || hasOwnPlaces) return;
+  const advice = 'add --topic, or --all-topics for all that the group has offsets of';
+  throw new CliError(exitCodes.usage, 'no topic is named', advice);
+}
+
+/** R2 @returns the state of the group; a library call would say the same, only later */
 async function requireInactive({ admin }: Session, group: string): Promise<'Empty' | 'Dead'> {
   const { state, members } = await admin.describeGroup(group);
   if (state === 'Empty' || state === 'Dead') return state;
@@ -133,81 +139,117 @@ async function requireInactive({ admin }: Session, group: string): Promise<'Empt
   );
 }
 
-async function plannedMoves(session: Session, group: string, target: Target, flags: ResetFlags): Promise<Move[]> {
-  const { topic: choices, allTopics = false } = flags;
-  const hasOwnPlaces = target.kind === 'file' || target.kind === 'group';
-  if (allTopics && choices !== undefined) throw new CliError(exitCodes.usage, 'give --topic or --all-topics, not both');
-  if (choices === undefined && !allTopics && !hasOwnPlaces) {
+async function planOf(session: Session, group: string, target: Target, flags: ResetFlags): Promise<GroupReset[]> {
+  const partitions = flags.topic === undefined ? undefined : await partitionsOf(session, flags.topic);
+  const resolved = await resolve(session, group, target, partitions);
+  const plan = await session.admin.resetOffsets(group, resolved, partitions === undefined ? {} : { partitions });
+  if (plan.length === 0) {
     throw new CliError(
-      exitCodes.usage,
-      'no topic is named',
-      'add --topic, or --all-topics for all that the group has offsets of',
+      exitCodes.notFound,
+      `there is no offset to reset in group ${JSON.stringify(group)}`,
+      'name topics with --topic; "muster groups describe" shows the offsets of a group',
     );
   }
-  const given = target.kind === 'file' ? await readOffsetFile(target.path, group) : undefined;
-  let progress: ReturnType<typeof startProgress> | undefined;
-  const moves = await planMoves(session, { group, target, choices, given }, (done, total) => {
-    progress ??= startProgress(session.io, 'looking up offsets', total);
-    progress.at(done);
-  });
-  progress?.end(`${moves.length} partitions looked up`);
-  return moves;
+  return plan.map((reset) => ({ ...reset, group })).sort(byPlace);
 }
 
-const moveColumns: readonly Column[] = [
+async function partitionsOf(session: Session, choices: readonly TopicChoice[]): Promise<TopicPartition[]> {
+  const names = choices.map(({ topic }) => topic);
+  const topics = await registered(session, names);
+  return choices.flatMap(({ topic, partitions }) => {
+    // An unknown topic keeps one line, which says so.
+    const numbers = partitions ?? Array.from({ length: topics.get(topic)?.partitions ?? 1 }, (_, number) => number);
+    return numbers.map((partition) => ({ topic, partition }));
+  });
+}
+
+/** Files are read here, and messages counted; the library knows all other targets. */
+async function resolve(
+  session: Session,
+  group: string,
+  target: Target,
+  partitions: readonly TopicPartition[] | undefined,
+): Promise<ResetTarget> {
+  if (target.to === 'file') return { to: 'offsets', offsets: await readOffsetFile(target.path, group) };
+  if (target.to !== 'shift') return target;
+  const progress = startProgress(session.io, 'counting messages', partitions?.length);
+  const offsets = await shiftedOffsets(session, group, partitions, target.by, progress.at);
+  progress.end(`messages of ${offsets.length} partitions counted`);
+  return { to: 'offsets', offsets };
+}
+
+const columns: readonly Column[] = [
   { key: 'group', title: 'GROUP' },
   { key: 'topic', title: 'TOPIC' },
   { key: 'partition', title: 'PARTITION' },
   { key: 'currentOffset', title: 'CURRENT-OFFSET' },
   { key: 'newOffset', title: 'NEW-OFFSET' },
 ];
+const empty = 'no partition to reset';
 
-function rowOf({ group, topic, partition, before, after }: GroupMove) {
-  return { group, topic, partition, currentOffset: before ?? null, newOffset: after };
-}
-
-function showPlan({ io }: Session, flags: ResetFlags, moves: readonly GroupMove[]): ExitCode {
-  const rows = moves.map(rowOf);
-  show(io, flags.output, { columns: moveColumns, rows, name: placeName, empty: 'no partition to reset' });
-  if (moves.length > 0) io.err('this was a dry run: add --execute to do it\n');
-  return exitCodes.ok;
+function rowOf({ group, topic, partition, before, after }: GroupReset): Row {
+  return { group, topic, partition, currentOffset: before ?? null, newOffset: after ?? null };
 }
 
 function placeName(row: Row): string {
   return `${String(row['topic'])}:${String(row['partition'])}`;
 }
 
-/** kafka: topic,partition,offset without a head; the group in front where there are several. */
-function exportMoves({ io }: Session, moves: readonly GroupMove[], hasGroup: boolean): ExitCode {
-  for (const { group, topic, partition, after } of moves) {
-    io.out(`${hasGroup ? `${quoted(group)},` : ''}${quoted(topic)},${partition},${after}\n`);
-  }
-  return exitCodes.ok;
+function showPlan({ io }: Session, flags: ResetFlags, plan: readonly GroupReset[]): ExitCode {
+  warnOfClamped(io, plan);
+  const shape = { columns, name: placeName, empty, done: 'dry run' };
+  const items = plan.map((reset) => ({ row: rowOf(reset), error: reset.error }));
+  const code = showItems(io, flags.output, shape, items);
+  io.err('this was a dry run: add --execute to do it\n');
+  return code;
 }
 
-async function execute(session: Session, flags: ResetFlags, moves: readonly GroupMove[]): Promise<ExitCode> {
-  const { io, admin } = session;
-  const shape = { columns: moveColumns, name: placeName, empty: 'no partition to reset' };
+function warnOfClamped(io: Io, plan: readonly GroupReset[]): void {
+  const count = plan.filter(({ isClamped }) => isClamped).length;
+  if (count > 0) io.err(`${count} offsets lie outside of the stream: its nearer end is taken\n`);
+}
+
+/** kafka: topic,partition,offset without a head; the group in front where there are several. */
+function exportPlan({ io }: Session, plan: readonly GroupReset[], hasGroup: boolean): ExitCode {
+  for (const { group, topic, partition, after } of plan) {
+    if (after !== undefined) io.out(`${hasGroup ? `${quoted(group)},` : ''}${quoted(topic)},${partition},${after}\n`);
+  }
+  return plan.some(({ after }) => after === undefined) ? exitCodes.partly : exitCodes.ok;
+}
+
+async function execute(session: Session, flags: ResetFlags, plan: readonly GroupReset[]): Promise<ExitCode> {
+  const { io } = session;
+  warnOfClamped(io, plan);
   // A script that says --execute has decided; a person sees what it means first.
-  if (io.isInteractive && moves.length > 0 && flags.force !== true) {
-    io.err(render('table', { ...shape, rows: moves.map(rowOf) }, io.hasColor));
-    await requireConsent(io, `Move ${moves.length} offsets of ${names(moves)}?`, false);
+  if (io.isInteractive && flags.force !== true) {
+    const report = { columns, name: placeName, empty, rows: plan.map(rowOf) };
+    io.err(render('table', report, io.hasColor));
+    await requireConsent(io, `Move ${plan.length} offsets of ${groupsOf(plan)}?`, false);
   }
   const items: Item[] = [];
-  for (const group of new Set(moves.map((move) => move.group))) {
-    const own = moves.filter((move) => move.group === group);
-    const offsets = own.map(({ topic, partition, after }) => ({ topic, partition, offset: after }));
-    const results = await admin.commitOffsets(group, offsets);
-    for (const [at, move] of own.entries()) {
-      const error = results[at]?.error ?? 'UNKNOWN_SERVER_ERROR';
+  for (const group of new Set(plan.map((reset) => reset.group))) {
+    const own = plan.filter((reset) => reset.group === group);
+    const errors = await write(session, group, own);
+    for (const [at, reset] of own.entries()) {
+      const error = reset.error === 'NONE' ? (errors[at] ?? 'UNKNOWN_SERVER_ERROR') : reset.error;
       // kafka: a commit without member id to a group that has members says so; somebody joined since we looked.
-      items.push({ row: rowOf(move), error: error === 'UNKNOWN_MEMBER_ID' ? 'NON_EMPTY_GROUP' : error });
+      items.push({ row: rowOf(reset), error: error === 'UNKNOWN_MEMBER_ID' ? 'NON_EMPTY_GROUP' : error });
     }
   }
-  return showItems(io, flags.output, { ...shape, done: 'moved' }, items);
+  return showItems(io, flags.output, { columns, name: placeName, empty, done: 'moved' }, items);
 }
 
-function names(moves: readonly GroupMove[]): string {
-  const groups = [...new Set(moves.map(({ group }) => group))];
+/** R1 writes what was shown, not what the target would mean by now. @returns an error for each, in order */
+async function write({ admin }: Session, group: string, plan: readonly GroupReset[]): Promise<readonly string[]> {
+  const offsets = plan.flatMap(({ topic, partition, after }): PartitionOffset[] =>
+    after === undefined ? [] : [{ topic, partition, offset: after }],
+  );
+  const partitions = plan.map(({ topic, partition }) => ({ topic, partition }));
+  const done = await admin.resetOffsets(group, { to: 'offsets', offsets }, { partitions, dryRun: false });
+  return done.map(({ error }) => error);
+}
+
+function groupsOf(plan: readonly GroupReset[]): string {
+  const groups = [...new Set(plan.map(({ group }) => group))];
   return groups.length === 1 ? `group ${JSON.stringify(groups[0])}` : `${groups.length} groups`;
 }

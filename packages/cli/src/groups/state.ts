@@ -4,7 +4,6 @@
 
 import type { Command } from 'commander';
 import { type AskingFlags, asking, examples } from '../commands.js';
-import { findCoordinator } from '../coordinator-lookup.js';
 import { exitCodes } from '../exit-codes.js';
 import type { Cli } from '../io.js';
 import { type Report, type Row, show } from '../output.js';
@@ -30,12 +29,12 @@ export async function stateReport(session: Session, groups: readonly string[]): 
   const rows: Row[] = [];
   for (const group of groups) {
     const { state, protocol, protocolType, generationId, members, leader } = await existingGroup(session.admin, group);
-    const coordinator = await findCoordinator(session, group);
+    const { nodeId, partition, epoch } = await session.admin.findCoordinator(group);
     rows.push({
       group,
-      coordinator: coordinator === undefined || coordinator.node === '' ? null : coordinator.node,
-      coordinatorPartition: coordinator?.partition ?? null,
-      epoch: coordinator?.epoch ?? null,
+      coordinator: nodeId,
+      coordinatorPartition: partition,
+      epoch,
       assignmentStrategy: protocol,
       protocolType,
       state,

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { lastOffsetWith } from './reset-plan.js';
+import { lastOffsetWith } from './shift.js';
 
 describe('the offset with so many messages left', () => {
   it('is that of the message itself, and is found in few questions', async () => {
