@@ -136,7 +136,8 @@ function longestWaits(requests: readonly RequestEvent[], { from, to }: Window): 
   for (const { group, at, done, api } of requests) {
     // A join waits for others by design.
     if (api === 'join' || api === 'sync' || done < from || at >= to || (at < from && from === 0)) continue;
-    const waitMs = done - Math.max(at, from);
+    // What is still waited for when the next fault begins counts there from then on.
+    const waitMs = Math.min(done, to) - Math.max(at, from);
     if (waitMs >= WAIT_MS_LEAST && waitMs > (longest.get(group) ?? 0)) longest.set(group, waitMs);
   }
   return [...longest.values()];
