@@ -36,6 +36,9 @@ export type PartitionHostOptions = {
     readonly partition: Partition;
     readonly groups: number;
     readonly bytes: number;
+    /** What of the take-over was the claim, and what reading the log. */
+    readonly claimMs: number;
+    readonly loadMs: number;
   }) => void;
 };
 
@@ -45,6 +48,8 @@ type Loaded =
       readonly kind: 'loaded';
       readonly log: PartitionLog;
       readonly bytes: number;
+      readonly claimMs: number;
+      readonly loadMs: number;
       readonly groups: readonly LoadedGroup[];
     };
 
@@ -84,7 +89,7 @@ export class NodePartitions implements PartitionHost {
     );
     switch (outcome.kind) {
       case 'loaded': {
-        const { log, groups, bytes } = outcome;
+        const { log, groups, bytes, claimMs, loadMs } = outcome;
         const runtime = new PartitionRuntime(log, groups, parts, {
           stalled: () => this.#options.onStalled(partition),
           lost: (reason, detail) => this.#options.onLost(partition, reason, detail),
@@ -95,7 +100,7 @@ export class NodePartitions implements PartitionHost {
         runtime.serve();
         // What loading decided is written now, not with the first request.
         runtime.flush();
-        onLoaded({ partition, groups: runtime.groupCount, bytes });
+        onLoaded({ partition, groups: runtime.groupCount, bytes, claimMs, loadMs });
         return { kind: 'claimed', epoch: log.epoch };
       }
       case 'superseded':
@@ -120,7 +125,8 @@ export class NodePartitions implements PartitionHost {
       const { clock, graceMs, context } = this.#options;
       // O5: after an orderly release nobody can have been missed.
       const graceUntil = outcome.releasedBy === undefined ? monotonicMs(clock.now() + graceMs) : undefined;
-      return { kind: 'loaded', log, bytes: outcome.loadedBytes, groups: loader.finish(context(), graceUntil) };
+      const { loadedBytes: bytes, claimMs, loadMs } = outcome;
+      return { kind: 'loaded', log, bytes, claimMs, loadMs, groups: loader.finish(context(), graceUntil) };
     } catch (cause) {
       log?.close();
       return { kind: 'broken', detail: cause instanceof Error ? cause.message : String(cause) };
