@@ -29,6 +29,7 @@ export interface Cli {
 }
 
 const COLUMNS = 80;
+const STAY_MS = 3_600_000;
 const EXIT_OF_SECOND_SIGNAL = 130;
 /** A second signal within this time belongs to the first: terminals and npm each pass it on. */
 const SECOND_SIGNAL_AFTER_MS = 500;
@@ -70,10 +71,9 @@ function onSignals(): AbortController {
   return controller;
 }
 
-/** @returns when the signal has aborted */
-export function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+/** @returns when the signal has aborted. The process stays for it: a handler of signals alone would let it end. */
+export async function aborted(signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) await pause(STAY_MS, signal);
 }
 
 /** @returns after `ms`, or as soon as the signal aborts */
