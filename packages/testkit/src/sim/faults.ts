@@ -48,7 +48,12 @@ export class Faults {
       node.process.resume();
       network.setLink(node.peer, 'up');
     }
-    for (const { members } of this.#world.groups) for (const { process } of members) process.resume();
+    for (const { members } of this.#world.groups) {
+      for (const member of members) {
+        member.process.resume();
+        member.hurry();
+      }
+    }
     if (cluster.nodes.every((node) => node.isDraining)) this.#startNode();
   }
 

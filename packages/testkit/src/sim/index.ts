@@ -1,5 +1,6 @@
 /** The deterministic simulator: whole clusters of real code on virtual time, under faults that a seed draws. */
 
 export { type CanaryName, canaries, isCanaryName } from './canaries.js';
+export { MARKS_SEEDS_LEAST, requiredMarks } from './marks.js';
 export { type SimulationOptions, type SimulationReport, simulate } from './simulation.js';
 export { type InvariantName, invariants, type Verdict } from './verdicts.js';

@@ -96,6 +96,10 @@ export class LogWatch {
         return this.#onClaim({ partition, claim: frame, base });
       case 'checkpoint':
         logged.isCheckpointOpen = true;
+        // It may bring what no live record has brought yet: a commit that waits behind it is in the owner's memory already.
+        for (const { group, pieces } of frame.body.entries) {
+          for (const piece of pieces) this.#checkpointPiece(logged, group, piece, at);
+        }
         return;
       case 'checkpoint-end':
         logged.isCheckpointOpen = false;
@@ -110,6 +114,18 @@ export class LogWatch {
         for (const { group, pieces } of frame.body.entries) {
           for (const piece of pieces) this.#piece(logged, group, piece, at);
         }
+    }
+  }
+
+  #checkpointPiece(logged: LoggedPartition, group: GroupId, piece: Piece, at: number): void {
+    const bytes = this.#assemble(logged, piece);
+    const raw = bytes === undefined ? undefined : unpackRecord(bytes);
+    const record = raw === undefined ? undefined : decodeRecord(raw);
+    const known = logged.groups.get(group);
+    if (record?.kind !== 'offsets' || known === undefined) return;
+    for (const { topic, partition, offset } of record.offsets) {
+      const each = `${topic}/${partition}/${offset}`;
+      if (!known.offsetAt.has(each)) known.offsetAt.set(each, at);
     }
   }
 

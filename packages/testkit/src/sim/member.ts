@@ -42,6 +42,8 @@ export class SimMember {
   #commitSeq = 0;
   #isCommitting = false;
   #isBeating = false;
+  #isCalm = false;
+  #isPunctual = false;
   #cancelJoin: () => void = () => {};
   /** When the last request was sent that was answered in order while it was stable. */
   #soundAt: number | undefined;
@@ -112,9 +114,14 @@ export class SimMember {
     this.process.kill();
   }
 
+  /** From now on it rejoins at once: somebody who always comes late never lets a group rest. */
+  hurry(): void {
+    this.#isPunctual = true;
+  }
+
   /** Begins no new work, except for what keeps it a member. */
   calm(): void {
-    this.#isCommitting = true;
+    this.#isCalm = true;
   }
 
   #end(): void {
@@ -212,7 +219,7 @@ export class SimMember {
   }
 
   #commit(): void {
-    if (this.#isCommitting || this.#phase !== 'stable' || this.#holds.length === 0) return;
+    if (this.#isCalm || this.#isCommitting || this.#phase !== 'stable' || this.#holds.length === 0) return;
     const topicPartition = this.#random.pick(this.#holds);
     const offset = this.watch.nextOffset(topicPartition);
     this.#isCommitting = true;
@@ -278,7 +285,7 @@ export class SimMember {
   #rejoinSoon(): void {
     if (this.#phase !== 'stable' && this.#phase !== 'syncing') return;
     this.#phase = 'joining';
-    const late = this.habits.rejoinMs;
+    const late = this.#isPunctual ? 0 : this.habits.rejoinMs;
     this.#after(late > 0 ? this.#random.next() * late : 0, () => this.#join());
   }
 

@@ -96,7 +96,9 @@ export class Network {
   }
 
   setLink(peer: Peer, link: LinkState): void {
-    if (peer.link === link || !peer.process.isAlive) return;
+    // A connection that both sides know to be lost cannot be lost unseen.
+    const isWorse = peer.link === 'down' && link === 'silent';
+    if (peer.link === link || isWorse || !peer.process.isAlive) return;
     const was = peer.link;
     peer.link = link;
     peer.session += 1;

@@ -7,6 +7,7 @@ import {
   decodeRecord,
   encodeRecord,
   type Group,
+  type GroupRecord,
   GroupReplay,
   groupConfigDefaults,
   type TurnContext,
@@ -189,12 +190,19 @@ function sameTexts(a: readonly string[], b: readonly string[]): boolean {
   return a.length === b.length && a.every((text, index) => text === b[index]);
 }
 
-function describe(record: Parameters<typeof encodeRecord>[0]): string {
-  return (
-    Buffer.from(encode(encodeRecord(record)))
-      .toString('latin1')
-      .replace(/[^ -~]+/g, '.') + hashOf(encode(encodeRecord(record)))
-  );
+function describe(record: GroupRecord): string {
+  // Offsets are a map; in which order they stand says nothing.
+  const sorted =
+    record.kind === 'offsets'
+      ? {
+          ...record,
+          offsets: [...record.offsets].sort((a, b) => a.partition - b.partition || (a.topic < b.topic ? -1 : 1)),
+        }
+      : record;
+  const bytes = encode(encodeRecord(sorted));
+  return `${record.kind} ${Buffer.from(bytes)
+    .toString('latin1')
+    .replace(/[^ -~]+/g, '.')} ${hashOf(bytes)}`;
 }
 
 function hashOf(bytes: Uint8Array): string {

@@ -70,15 +70,18 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
     verdicts: verdicts.all(),
     isViolated: verdicts.isViolated,
     marks: history.marks,
-    transcript: isWritten ? history.transcript(aboutsOf(verdicts.all())) : [],
+    transcript: isWritten ? history.transcript(aboutsOf(world)) : [],
   };
   for (const name of world.cluster.names) world.cluster.kill(name);
   scheduler.stop();
   return report;
 }
 
-function aboutsOf(verdicts: Readonly<Record<string, Verdict>>): readonly string[] {
-  return Object.values(verdicts).flatMap((verdict) =>
+/** What the problems are about; with a group, the log that it lives in. */
+function aboutsOf({ verdicts, groups }: World): readonly string[] {
+  const abouts = Object.values(verdicts.all()).flatMap((verdict) =>
     verdict.kind === 'violated' ? verdict.problems.map(({ about }) => about) : [],
   );
+  const logs = groups.filter(({ watch }) => abouts.includes(watch.group)).map(({ watch }) => `log ${watch.partition}`);
+  return [...abouts, ...logs];
 }
