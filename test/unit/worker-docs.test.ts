@@ -84,6 +84,20 @@ describe('docs/worker.md', () => {
     expect(rows.filter((row) => !worker.includes(row))).toEqual([]);
   });
 
+  it('names every option of members and consumers', () => {
+    const options = readFileSync(
+      fileURLToPath(new URL('../../packages/worker/src/options.ts', import.meta.url)),
+      'utf8',
+    );
+    const declared = options.slice(
+      options.indexOf('export interface MemberOptions'),
+      options.indexOf('/** Member options'),
+    );
+    const names = [...declared.matchAll(/^ {2}readonly (\w+)\??:/gm)].map(([, name = '']) => name);
+    expect(names.length).toBeGreaterThan(15);
+    expect(names.filter((name) => !worker.includes(`\`${name}\``))).toEqual([]);
+  });
+
   it('links files that exist, and every example', () => {
     const links = [...worker.matchAll(/\]\(((?!http|#)[^)#]+)/g)].map(([, file]) => file ?? '');
     expect(links.filter((file) => !existsSync(`${docs}${file}`))).toEqual([]);

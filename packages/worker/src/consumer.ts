@@ -30,7 +30,7 @@ import {
   memberSettings,
   positive,
 } from './options.js';
-import { Ownership } from './ownership.js';
+import { hooksIn, Ownership } from './ownership.js';
 import { offsetOfPosition, type Position } from './positions.js';
 import { handlingOf, type RunOptions } from './run-options.js';
 import { Runner } from './runner.js';
@@ -68,7 +68,6 @@ export class Consumer<Value> {
   readonly #closed = deferred<void>();
   readonly #handedOut = new HandedOut();
   #topics: readonly string[];
-  #lastBlocked: { readonly atMs: number; readonly blockedMs: number } | undefined;
   #use: 'unused' | 'run' | 'iterate' = 'unused';
   /** `for await` loops that have not ended. */
   #loops = 0;
@@ -241,7 +240,7 @@ export class Consumer<Value> {
   /** @returns how it stands, partition by partition */
   health(): ConsumerHealth {
     const now = this.#context.environment.clock.now();
-    return healthOf(this.#membership, this.#ownership.lanes(), now, this.#lastBlocked);
+    return healthOf(this.#membership, this.#ownership.lanes(), now, this.#watchdog.lastBlocked);
   }
 
   /**
@@ -345,46 +344,28 @@ export class Consumer<Value> {
 
   #makeWatchdog(): Watchdog {
     const { environment, streams } = this.#context;
-    const logger = this.#logger;
     return new Watchdog({
       environment,
       streams,
-      logger,
+      logger: this.#logger,
       ...this.#own,
       blockedMs: this.#own.blockedWarningMs,
       lanes: () => this.#ownership.lanes(),
       isWorking: () => this.#membership.mayHandle() && this.#closing === undefined,
-      onStalled: (lane, reason) => {
-        logger.error('a partition does not move: reading it anew', { ...lane.place, reason });
-        this.#emit('stalled', { partitions: [lane.place] });
-      },
-      onRecovered: (lane) => {
-        logger.info('a partition moves again', { ...lane.place });
-        this.#emit('recovered', { partitions: [lane.place] });
-      },
-      onBlocked: (blockedMs) => {
-        this.#lastBlocked = { atMs: environment.clock.now(), blockedMs };
-        logger.warn('the event loop stood still: heartbeats were late', { blockedMs: Math.round(blockedMs) });
-        this.#emit('blocked', { blockedMs });
-      },
+      emit: (name, what) => this.#emit(name, what),
       onExpired: (lane, offset) => this.#expire(lane, offset),
     });
   }
 
   #makeOwnership(): Ownership {
     const { environment, topics } = this.#context;
-    const { onAssigned, onRevoked, onLost } = this.#options;
     const { rebalanceTimeoutMs } = this.#settings;
     return new Ownership({
       group: this.group,
       topics: () => this.#topics,
       registry: topics,
       ...assignorSettings(this.#options.assignors),
-      hooks: {
-        ...(onAssigned === undefined ? {} : { onAssigned }),
-        ...(onRevoked === undefined ? {} : { onRevoked }),
-        ...(onLost === undefined ? {} : { onLost }),
-      },
+      hooks: hooksIn(this.#options),
       environment,
       logger: this.#logger,
       drainTimeoutMs: this.#own.drainTimeoutMs,

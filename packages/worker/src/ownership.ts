@@ -244,3 +244,12 @@ export class Ownership implements MemberHandler {
 function partitionOf(lane: Lane): TopicPartition {
   return { topic: lane.topic.name, partition: lane.partition };
 }
+
+/** @returns the hooks among other options */
+export function hooksIn({ onAssigned, onRevoked, onLost }: OwnershipHooks): OwnershipHooks {
+  return {
+    ...(onAssigned === undefined ? {} : { onAssigned }),
+    ...(onRevoked === undefined ? {} : { onRevoked }),
+    ...(onLost === undefined ? {} : { onLost }),
+  };
+}

@@ -34,6 +34,17 @@ describe('the verdict over a window of commits', () => {
       0,
     ],
     [
+      'it kept up within the window, however the rest grows since',
+      'ok',
+      [
+        [1, 0],
+        [2, 5],
+        [3, 9],
+      ],
+      12,
+      0,
+    ],
+    [
       'offsets move, but the rest grows',
       'behind',
       [

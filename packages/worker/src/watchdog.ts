@@ -10,6 +10,7 @@
 
 import type { Cancel, Environment } from './clock.js';
 import { messageOf } from './errors.js';
+import type { EventName, MemberEvent } from './events.js';
 import type { Lane } from './lane.js';
 import type { Logger } from './logger.js';
 import type { Streams } from './streams.js';
@@ -27,9 +28,7 @@ export interface WatchdogOptions {
   lanes(): Iterable<Lane>;
   /** Whether lanes are expected to move now. */
   isWorking(): boolean;
-  onStalled(lane: Lane, reason: string): void;
-  onRecovered(lane: Lane): void;
-  onBlocked(blockedMs: number): void;
+  emit(name: EventName, what: Partial<MemberEvent>): void;
   onExpired(lane: Lane, offset: number): void;
 }
 
@@ -43,11 +42,17 @@ export class Watchdog {
   readonly #options: WatchdogOptions;
   readonly #watched = new WeakMap<Lane, Watched>();
   #watchesAcks = false;
+  #lastBlocked: { readonly atMs: number; readonly blockedMs: number } | undefined;
   #cancel: Cancel = () => {};
 
   constructor(options: WatchdogOptions) {
     this.#options = options;
     this.#arm();
+  }
+
+  /** When the event loop last stood still, and for how long. */
+  get lastBlocked(): { readonly atMs: number; readonly blockedMs: number } | undefined {
+    return this.#lastBlocked;
   }
 
   /** From now on unacked messages have a deadline (G3). */
@@ -65,13 +70,19 @@ export class Watchdog {
     this.#cancel = clock.after(TICK_MS, () => {
       this.#arm();
       const now = clock.now();
-      if (now - dueAtMs > this.#options.blockedMs) this.#options.onBlocked(now - dueAtMs);
+      if (now - dueAtMs > this.#options.blockedMs) this.#blocked(now, now - dueAtMs);
       for (const lane of [...this.#options.lanes()]) this.#look(lane, now);
     });
   }
 
+  #blocked(atMs: number, blockedMs: number): void {
+    this.#lastBlocked = { atMs, blockedMs };
+    this.#options.logger.warn('the event loop stood still: heartbeats were late', { blockedMs: Math.round(blockedMs) });
+    this.#options.emit('blocked', { blockedMs });
+  }
+
   #look(lane: Lane, now: number): void {
-    const { maxPollIntervalMs, stallTimeoutMs, isWorking, onRecovered } = this.#options;
+    const { maxPollIntervalMs, stallTimeoutMs, isWorking, logger, emit } = this.#options;
     const oldest = this.#watchesAcks ? lane.oldestRunning : undefined;
     if (oldest !== undefined && now - oldest.deliveredAtMs > maxPollIntervalMs) {
       this.#options.onExpired(lane, oldest.offset);
@@ -83,7 +94,8 @@ export class Watchdog {
       this.#watched.set(lane, { progress, sinceMs: now, isAsking: watched?.isAsking ?? false });
       if (!lane.isStalled || watched?.progress === progress) return;
       lane.isStalled = false;
-      onRecovered(lane);
+      logger.info('a partition moves again', { ...lane.place });
+      emit('recovered', { partitions: [lane.place] });
     } else if (now - watched.sinceMs >= stallTimeoutMs && !watched.isAsking) {
       watched.sinceMs = now;
       watched.isAsking = true;
@@ -95,7 +107,7 @@ export class Watchdog {
 
   /** Asks the stream itself: what this process believes may be the mistake. */
   async #ask(lane: Lane, watched: Watched): Promise<void> {
-    const { streams, logger, onStalled } = this.#options;
+    const { streams, logger, emit } = this.#options;
     const subject = partitionFilter(lane.topic, lane.partition);
     try {
       // One read, not a consumer made to count: many quiet partitions ask.
@@ -104,7 +116,9 @@ export class Watchdog {
       lane.isStalled = true;
       // A buffer that is full of messages nobody asks for is not mended by another reader.
       const reason = lane.isReadable ? 'the application asks for no messages' : (lane.problem ?? 'nothing comes');
-      onStalled(lane, `messages wait from offset ${waiting.offset} on: ${reason}`);
+      const found = `messages wait from offset ${waiting.offset} on: ${reason}`;
+      logger.error('a partition does not move: reading it anew', { ...lane.place, reason: found });
+      emit('stalled', { partitions: [lane.place] });
       if (!lane.isReadable) lane.reread();
       else lane.resume();
     } catch (thrown) {

@@ -1,0 +1,90 @@
+import { describe, expect, it } from 'vitest';
+import { FakeStreams } from '../test/fake-streams.js';
+import { settle, virtualEnvironment } from '../test/virtual-clock.js';
+import { MusterError } from './errors.js';
+import { silentLogger } from './logger.js';
+import { PartitionReader } from './reader.js';
+import type { ReaderConfig, ReaderEvents, StreamReader, Streams } from './streams.js';
+import { type Deferred, deferred } from './waiting.js';
+
+interface Opening {
+  readonly config: ReaderConfig;
+  readonly events: ReaderEvents;
+  readonly open: Deferred<void>;
+  isClosed: boolean;
+}
+
+/** Streams whose readers open when the test says so. */
+function slowStreams(): { readonly streams: Streams; readonly openings: Opening[] } {
+  const openings: Opening[] = [];
+  const streams: Streams = new FakeStreams();
+  streams.openReader = async (config, events): Promise<StreamReader> => {
+    const opening: Opening = { config, events, open: deferred(), isClosed: false };
+    openings.push(opening);
+    await opening.open.promise;
+    return {
+      behind: 0,
+      pull: () => {},
+      close: () => {
+        opening.isClosed = true;
+      },
+    };
+  };
+  return { streams, openings };
+}
+
+function setUp() {
+  const { streams, openings } = slowStreams();
+  const environment = virtualEnvironment();
+  const denied: MusterError[] = [];
+  const reader = new PartitionReader({
+    streams,
+    environment,
+    logger: silentLogger,
+    stream: 'orders',
+    subject: 'orders.0.>',
+    startOffset: 1,
+    bufferMessagesMax: 8,
+    onReadable: () => {},
+    onDenied: (error) => void denied.push(error),
+  });
+  return { openings, reader, denied, clock: environment.clock };
+}
+
+const message = (offset: number) => {
+  return { offset, subject: 'orders.0.k', payload: new Uint8Array(0), headers: {}, timestampMs: 0, behind: 0 };
+};
+
+describe('a reader that goes elsewhere', () => {
+  it('ignores the stream reader that it had before, even where that opens, delivers or fails later', async () => {
+    const { openings, reader, clock } = setUp();
+    await settle();
+    reader.restart(5);
+    await settle();
+    const [before, after] = openings;
+    after?.open.resolve();
+    before?.open.resolve();
+    await settle();
+    expect([before?.isClosed, after?.isClosed]).toEqual([true, false]);
+    before?.events.onMessage(message(7));
+    before?.events.onFailed(new MusterError('STREAM_UNAVAILABLE'));
+    after?.events.onMessage(message(5));
+    await clock.advance(10_000);
+    expect(reader.take()?.offset).toBe(5);
+    expect(reader.take()).toBeUndefined();
+    expect(openings.map(({ config }) => config.startOffset)).toEqual([1, 5]);
+  });
+});
+
+describe('a reader without permission', () => {
+  it('says so and does not try again', async () => {
+    const { openings, reader, denied, clock } = setUp();
+    openings[0]?.open.resolve();
+    await settle();
+    openings[0]?.events.onFailed(new MusterError('TOPIC_AUTHORIZATION_FAILED', 'no'));
+    await clock.advance(60_000);
+    expect(denied.map(({ code }) => code)).toEqual(['TOPIC_AUTHORIZATION_FAILED']);
+    expect(openings).toHaveLength(1);
+    expect(reader.problem).toContain('not allowed');
+  });
+});
