@@ -616,4 +616,12 @@ describe('in a terminal', () => {
     expect(stdout).toMatch(new RegExp(`${group}: Empty, generation`));
     expect(code).toBe(0);
   });
+
+  it('a cluster for development says how to connect, and ends at Ctrl-C', async () => {
+    const child = inTerminal('dev', '--port', '0');
+    await child.says('Ctrl-C ends it all');
+    expect(child.stdout).toMatch(/export NATS_URL=nats:\/\/127\.0\.0\.1:\d+/);
+    child.type('\u0003');
+    expect((await child.ended).code).toBe(0);
+  });
 });

@@ -5,7 +5,7 @@
  */
 
 import { bytesCodec } from '@muster/worker';
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type AskingFlags, asking, examples } from './commands.js';
 import { exitCodes } from './exit-codes.js';
 import { CliError } from './failure.js';
@@ -38,9 +38,11 @@ export function addConsume(program: Command, cli: Cli): void {
     .argument('<topics...>', 'names of topics; without a group also partitions, such as orders:0,1')
     .description('show messages until Ctrl-C, as a member of a group or just looking')
     .option('--group <name>', 'join this group and commit what was shown')
-    .option('--from <where>', 'earliest, latest, an offset, a moment, or how long ago, such as 10m', from, {
-      kind: 'earliest',
-    })
+    .addOption(
+      new Option('--from <where>', 'earliest, latest, an offset, a moment, or how long ago, such as 10m')
+        .argParser(from)
+        .default({ kind: 'earliest' }, 'earliest'),
+    )
     .option('--max-messages <count>', 'end after this many', integer(1))
     .addOption(durationOption('--idle <time>', 'end when nothing came for this long', { minMs: 10, maxMs: 86_400_000 }))
     .option('--raw', 'only the values, byte for byte, a line each');
@@ -76,12 +78,15 @@ export function from(text: string): From {
 async function justLook(session: Session, choices: readonly TopicChoice[], flags: ConsumeFlags): Promise<void> {
   const ending = new Ending(session.io.interrupted(), flags);
   const writer = new MessageWriter(session.io, flags.output, flags.raw === true);
-  await lookAt(session, choices, flags.from, ending.signal, (message) => {
-    if (ending.signal.aborted) return;
-    writer.write(message);
-    ending.count();
-  });
-  ending.close();
+  try {
+    await lookAt(session, choices, flags.from, ending.signal, async (message) => {
+      if (ending.signal.aborted) return;
+      ending.count();
+      await writer.write(message);
+    });
+  } finally {
+    ending.close();
+  }
 }
 
 async function consumeInGroup(
@@ -116,17 +121,21 @@ async function consumeInGroup(
   const stop = () => void consumer.close({ timeoutMs: CLOSE_TIMEOUT_MS });
   ending.signal.addEventListener('abort', stop, { once: true });
   if (ending.signal.aborted) stop();
-  for await (const message of consumer) {
-    // Delivered before the close was heard of, and not to be shown any more: without a mark it comes again.
-    if (ending.signal.aborted) continue;
-    const { topic, partition, offset, timestampMs, key, headers, value } = message;
-    const shown: ShownMessage = { topic, partition, offset, timestampMs, key, headers, value };
-    writer.write(shown);
-    message.ack();
-    ending.count();
+  try {
+    for await (const message of consumer) {
+      // Delivered before the close was heard of, and not to be shown any more: without a mark it comes again.
+      if (ending.signal.aborted) continue;
+      const { topic, partition, offset, timestampMs, key, headers, value } = message;
+      const shown: ShownMessage = { topic, partition, offset, timestampMs, key, headers, value };
+      // V2
+      await writer.write(shown);
+      message.ack();
+      ending.count();
+    }
+  } finally {
+    ending.close();
+    await consumer.close({ timeoutMs: CLOSE_TIMEOUT_MS });
   }
-  await consumer.close({ timeoutMs: CLOSE_TIMEOUT_MS });
-  ending.close();
 }
 
 /** Ends at Ctrl-C, after enough messages, or when nothing comes any more; whichever is first. */

@@ -2,6 +2,7 @@
  * What a command sees of its process: streams, environment, terminal, interruption. Tests pass their own.
  */
 
+import { once } from 'node:events';
 import { homedir } from 'node:os';
 import type { Readable } from 'node:stream';
 
@@ -16,6 +17,8 @@ export interface Io {
   readonly hasColor: boolean;
   /** Results: what a pipe wants. */
   out(text: string): void;
+  /** Settles when who reads the results has caught up: what streams waits for it, so that memory stays bounded. */
+  drained(): Promise<void>;
   /** Everything said to a person beside the result. */
   err(text: string): void;
   /** Aborts at Ctrl-C or SIGTERM. From the first call on these no longer end the process by themselves; a second one does. */
@@ -48,6 +51,9 @@ export function processIo(): Io {
     isTerminal: Boolean(stdout.isTTY),
     hasColor: Boolean(stdout.isTTY) && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb',
     out: (text) => void stdout.write(text),
+    drained: async () => {
+      if (stdout.writableNeedDrain) await once(stdout, 'drain');
+    },
     err: (text) => void stderr.write(text),
     interrupted: () => {
       interruption ??= onSignals();

@@ -25,7 +25,7 @@ export async function lookAt(
   choices: readonly TopicChoice[],
   from: From,
   signal: AbortSignal,
-  onMessage: (message: ShownMessage) => void,
+  onMessage: (message: ShownMessage) => Promise<void>,
 ): Promise<void> {
   const readers: JetStreamSubscription[] = [];
   const topics: [TopicSpec, readonly number[] | undefined][] = [];
@@ -42,17 +42,20 @@ export async function lookAt(
   }
   try {
     for (const [topic, partitions] of topics) {
-      const options = startOf(consumerOpts(), from)
-        .orderedConsumer()
-        .bindStream(topic.stream)
-        .callback((error, message) => {
-          const shown = error === null && message !== null ? shownMessage(topic, message) : undefined;
-          if (shown !== undefined && (partitions === undefined || partitions.includes(shown.partition)))
-            onMessage(shown);
-        });
+      const options = startOf(consumerOpts(), from).orderedConsumer().bindStream(topic.stream);
       readers.push(await session.nats.jetstream().subscribe(filterOf(topic, partitions), options));
     }
-    await aborted(signal);
+    const reading = readers.map(async (reader, at) => {
+      const [topic, partitions] = topics[at] ?? [];
+      for await (const message of reader) {
+        const shown = topic === undefined ? undefined : shownMessage(topic, message);
+        if (shown !== undefined && (partitions === undefined || partitions.includes(shown.partition)))
+          await onMessage(shown);
+      }
+    });
+    // A reader ends by itself only when it has failed.
+    await Promise.race([aborted(signal), ...reading]);
+    if (!signal.aborted) throw new CliError(exitCodes.failed, 'reading ended: the stream or the connection is gone');
   } finally {
     for (const reader of readers) reader.unsubscribe();
   }

@@ -31,11 +31,13 @@ export class MessageWriter {
     this.#isRaw = isRaw;
   }
 
-  write(message: ShownMessage): void {
+  /** Settles when the message has left, or will soon. */
+  async write(message: ShownMessage): Promise<void> {
     const { value } = message;
     if (this.#isRaw) this.#io.out(`${Buffer.from(value).toString('utf8')}\n`);
     else this.#io.out(this.#text(message));
     this.#isFirst = false;
+    await this.#io.drained();
   }
 
   #text(message: ShownMessage): string {

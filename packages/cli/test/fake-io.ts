@@ -30,6 +30,7 @@ export class FakeIo implements Io {
   err(text: string): void {
     this.stderr += text;
   }
+  async drained(): Promise<void> {}
   interrupted(): AbortSignal {
     return this.interruption.signal;
   }

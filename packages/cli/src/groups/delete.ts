@@ -11,6 +11,7 @@ import { exitCodes } from '../exit-codes.js';
 import { CliError } from '../failure.js';
 import type { Cli } from '../io.js';
 import { itemOf, showItems } from '../items.js';
+import type { Row } from '../output.js';
 import { type Session, withSession } from '../session.js';
 import { registered } from '../stream-facts.js';
 import { collect, collectTopics, type TopicChoice } from '../values.js';
@@ -78,7 +79,8 @@ function addDeleteOffsets(groups: Command, cli: Cli): void {
         row: { group, topic, partition },
         error,
       }));
-      const shape = { columns, name: 'topic', done: 'deleted', empty: 'no offsets' };
+      const name = (row: Row) => `${String(row['topic'])}:${String(row['partition'])}`;
+      const shape = { columns, name, done: 'deleted', empty: 'no offsets' };
       return showItems(io, flags.output, shape, items);
     }),
   );
