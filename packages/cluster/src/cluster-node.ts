@@ -10,6 +10,7 @@ import { encode } from '@muster/protocol';
 import { DeathDetector, probeSubject } from './detector.js';
 import type { KnownOwner } from './known-owners.js';
 import { NodeLease } from './lease.js';
+import { leaseKey } from './lease-entry.js';
 import { encodeHeartbeat, encodeOffer, parseHeartbeat, parseOffer } from './messages.js';
 import type { OwnershipReport } from './ownership.js';
 import { Ownership } from './ownership.js';
@@ -94,6 +95,7 @@ export class ClusterNode {
       isConnected: () => bus.connected && !this.#isPaused,
       leaseProofSentAt: () => this.#lease.proofSentAt,
       hasSameView: (other) => this.#viewOf.get(other) === this.#view.hash,
+      look: (other, holder) => this.#look(other, holder),
       announce: (change) => this.#announce(change),
       report,
     });
@@ -213,6 +215,22 @@ export class ClusterNode {
     const offer = parseOffer(message.payload);
     if (offer !== undefined && this.#view.isLive(offer.node, offer.incarnation))
       this.ownership.offered(offer.partition, offer);
+  }
+
+  /** The claim that needs to know tries again by itself where the store does not answer. */
+  async #look(node: NodeId, holder: Incarnation): Promise<void> {
+    const { leases, clock } = this.#options;
+    try {
+      const entry = await leases.read(leaseKey(node));
+      if (this.#isStopped) return;
+      if (entry !== undefined && this.#view.observe(entry, clock.now())) this.#viewChanged();
+      this.#view.looked(node, holder);
+    } catch (cause) {
+      this.#options.report({
+        kind: 'lease-failed',
+        detail: `the lease of ${node} could not be read: ${String(cause)}`,
+      });
+    }
   }
 
   #announce(change: { readonly partition: Partition; readonly offeredTo?: NodeId; readonly epoch: Epoch }): void {

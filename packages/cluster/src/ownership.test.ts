@@ -71,7 +71,12 @@ function scene(options: { partitionCount?: number; settings?: Partial<ClusterSet
   const host = new ScriptedHost();
   const reports: OwnershipReport[] = [];
   const offers: string[] = [];
-  const state = { isConnected: true, leaseProof: clock.now() as MonotonicMs | undefined, isRenewing: true };
+  const state = {
+    isConnected: true,
+    leaseProof: clock.now() as MonotonicMs | undefined,
+    isRenewing: true,
+    leaseOf: (_node: string): string | undefined => undefined,
+  };
   const sameView = new Set<string>();
   let revision = 0;
   const lease = (name: string, leaseState: LeaseState = 'alive', life = `${name}-1`) => {
@@ -92,6 +97,11 @@ function scene(options: { partitionCount?: number; settings?: Partial<ClusterSet
     isConnected: () => state.isConnected,
     leaseProofSentAt: () => state.leaseProof,
     hasSameView: (node) => sameView.has(node),
+    look: async (node, holder) => {
+      const entry = state.leaseOf(node);
+      if (entry !== undefined) lease(node, 'alive', entry);
+      view.looked(node, holder);
+    },
     announce: ({ partition: index, offeredTo }) => {
       if (offeredTo !== undefined) offers.push(`${index} to ${offeredTo}`);
     },
@@ -670,5 +680,33 @@ describe('the end of an incarnation', () => {
     await pass(60_000);
     expect(host.calls).toHaveLength(3);
     expect(ownership.ownerOf(p0)).toBeUndefined();
+  });
+});
+
+describe('an owner that the view has never heard of', () => {
+  test('is not claimed over while its lease stands: our watch may be behind', async () => {
+    const { pass, host, ownership, state } = scene();
+    host.tails.set(p0, liveTail('b'));
+    state.leaseOf = (node) => (node === 'b' ? 'b-1' : undefined);
+    await pass(8_000);
+    expect(ownership.counts()).toMatchObject({ owned: 0 });
+  });
+
+  test.each([
+    ['has no lease', undefined],
+    ['has been replaced by another process of its id', 'b-2'],
+  ])('is claimed over soon where it %s', async (_, holder) => {
+    const { pass, host, ownership, state } = scene();
+    host.tails.set(p0, liveTail('b'));
+    state.leaseOf = (node) => (node === 'b' ? holder : undefined);
+    await pass(4_000);
+    expect(ownership.counts()).toMatchObject({ owned: 1 });
+  });
+
+  test('costs one look, not one wait, where it is gone', async () => {
+    const { pass, host, ownership, settings } = scene({ settings: { claimRankDelayMs: 60_000 } });
+    host.tails.set(p0, liveTail('b'));
+    await pass(settings.listenBeforeClaimMs + 500);
+    expect(ownership.counts()).toMatchObject({ owned: 1 });
   });
 });

@@ -58,6 +58,8 @@ type Options = {
   readonly leaseProofSentAt: () => MonotonicMs | undefined;
   /** Whether the node's latest heartbeat showed the same view as ours (O8). */
   readonly hasSameView: (node: NodeId) => boolean;
+  /** Reads the lease of a node that the view knows nothing of; settles when the view has it, or could not be told. */
+  readonly look: (node: NodeId, incarnation: Incarnation) => Promise<void>;
   /** Ownership has changed: tell the world. */
   readonly announce: (change: {
     readonly partition: Partition;
@@ -75,6 +77,8 @@ export class Ownership {
   readonly #orphanSince: (MonotonicMs | undefined)[];
   /** No claim before `until`; doubles while we keep being fenced (O8). */
   readonly #backoffs = new Map<Partition, { readonly until: MonotonicMs; readonly ms: number | undefined }>();
+  /** Found to be nobody's while a claim of it was being refused: the next claim need not wait. */
+  readonly #claimable = new Set<Partition>();
   #placement: Placement = [];
   #placedFor = '';
   #isDraining = false;
@@ -292,13 +296,25 @@ export class Ownership {
       const isOffered = tail.incarnation === offeredBy?.incarnation && tail.epoch === offeredBy.epoch;
       // Our own earlier reign: given up, or released without the Release having landed.
       const isOurs = tail.node === self && tail.incarnation === incarnation;
-      return isOffered || isOurs || !view.isLive(tail.node, tail.incarnation);
+      if (isOffered || isOurs) return true;
+      const isGone = view.isGone(tail.node, tail.incarnation);
+      // O4: it may have started while our watch was behind. Its lease tells; the claim waits for that.
+      if (isGone === undefined) void this.#lookBeforeClaim(partition, tail);
+      return isGone === true;
     };
     void host.claim(partition, mayClaim).then((result) => {
       if (this.#locals[partition] === claiming) return this.#claimed(partition, result, startedAt);
       // All is over meanwhile, or the log was lost as soon as it was ours (W1).
       if (result.kind === 'claimed') host.drop(partition);
     });
+  }
+
+  async #lookBeforeClaim(partition: Partition, { node, incarnation }: LogTail): Promise<void> {
+    await this.#options.look(node, incarnation);
+    if (this.#isOver || this.#options.view.isGone(node, incarnation) !== true) return;
+    this.#claimable.add(partition);
+    if (this.#backoffs.get(partition)?.ms === undefined) this.#backoffs.delete(partition);
+    this.reconcile();
   }
 
   /** A release to another node leaves that node its time (O9); afterwards the partition is anybody's. */
@@ -328,9 +344,12 @@ export class Ownership {
       case 'not-ours':
       case 'unavailable': {
         this.#become(partition, none);
+        const mayTryAtOnce = this.#claimable.delete(partition);
         // A claim that was not made does not end the doubling of those that were fenced.
         const backoff = this.#backoffs.get(partition);
-        this.#backoffs.set(partition, { until: later(now, settings.claimRankDelayMs), ms: backoff?.ms });
+        if (!mayTryAtOnce || backoff?.ms !== undefined) {
+          this.#backoffs.set(partition, { until: later(now, settings.claimRankDelayMs), ms: backoff?.ms });
+        }
         return report({ kind: 'not-claimed', partition, detail: result.detail });
       }
     }

@@ -21,8 +21,13 @@ export type ViewNode = {
   changedAt: MonotonicMs;
 };
 
+/** Replaced incarnations that are remembered. */
+const REPLACED_MAX = 1_024;
+
 export class View {
   readonly #nodes = new Map<NodeId, ViewNode>();
+  /** Incarnations whose id another has taken since. */
+  readonly #replaced = new Set<Incarnation>();
   #stableSince: MonotonicMs;
   #hash = hashOf([]);
 
@@ -39,6 +44,7 @@ export class View {
     const lease = readLease(entry, known);
     if (lease === undefined) return false;
     const { incarnation, state } = lease;
+    if (known !== undefined && known.incarnation !== incarnation) this.#replace(known.incarnation);
     this.#nodes.set(node, { node, incarnation, state, revision: entry.revision, changedAt: now });
     const isChange = known === undefined || known.state !== state || known.incarnation !== incarnation;
     if (isChange) {
@@ -65,6 +71,28 @@ export class View {
   isLive(node: NodeId, incarnation: Incarnation): boolean {
     const known = this.#nodes.get(node);
     return known?.incarnation === incarnation && (known.state === 'alive' || known.state === 'draining');
+  }
+
+  /**
+   * Whether this incarnation owns nothing any more, as far as the leases say: marked, left, or replaced. `undefined` where this node
+   * has never heard of it: it may have started while our watch was behind, which is no sign of death (O4).
+   */
+  isGone(node: NodeId, incarnation: Incarnation): boolean | undefined {
+    const known = this.#nodes.get(node);
+    if (known?.incarnation === incarnation) return known.state === 'dead' || known.state === 'left';
+    return this.#replaced.has(incarnation) ? true : undefined;
+  }
+
+  /** The lease key of the node has just been read: whoever does not hold it there has been replaced. */
+  looked(node: NodeId, incarnation: Incarnation): void {
+    if (this.#nodes.get(node)?.incarnation !== incarnation) this.#replace(incarnation);
+  }
+
+  /** Bounded: who is forgotten is looked up again. */
+  #replace(incarnation: Incarnation): void {
+    this.#replaced.add(incarnation);
+    const [oldest] = this.#replaced;
+    if (this.#replaced.size > REPLACED_MAX && oldest !== undefined) this.#replaced.delete(oldest);
   }
 
   /** @returns the nodes that partitions are placed on, sorted */
