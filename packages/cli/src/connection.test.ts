@@ -139,6 +139,14 @@ describe('who we are', () => {
     expect(nats).not.toHaveProperty('credsFile');
     expect(nats).not.toHaveProperty('token');
   });
+  it('is looked for in the environment, then in the URL, then in the context', async () => {
+    await saveContext('prod', { url: 'nats://a', creds: '/c.creds' });
+    const inUrl = { context: 'prod', server: 'nats://u:p@h' };
+    expect((await read(inUrl, { NATS_TOKEN: 't' })).nats).toMatchObject({ token: 't' });
+    const { nats } = await read(inUrl);
+    expect(nats).toMatchObject({ user: 'u', pass: 'p' });
+    expect(nats).not.toHaveProperty('credsFile');
+  });
   test.each([
     [{ user: 'u', token: 't' }, /exclude each other/],
     [{ creds: 'c', nkey: 'n' }, /exclude each other/],
