@@ -64,6 +64,9 @@ describe('a partition count that does not match', () => {
   it('is refused by the registry and at the adoption of a stream', async () => {
     const name = await world.topic(muster, 3);
     expect(await codeOf(muster.topics.create({ name, partitions: 4 }))).toBe('TOPIC_EXISTS');
+    const spec = await muster.topics.describe(name);
+    const inline = { ...options(world.name('group'), name), topics: [{ ...spec, partitions: 2 }] };
+    expect(await codeOf((await world.worker()).consumer(inline))).toBe('PARTITION_COUNT_MISMATCH');
     const nats = await connectNats({ servers: [...world.cluster.nats.urls] });
     const manager = await nats.jetstreamManager();
     await manager.streams.add({ name: 'EVENTS', subjects: ['ev.>'] });

@@ -65,6 +65,21 @@ describe('complaint', () => {
     await until('it moves again', () => seen.length === 3 && consumer.health().verdict === 'ok');
   });
 
+  it('2, too: goes on by itself where the server has forgotten what it reads with', async () => {
+    const muster = await world.worker();
+    const topic = await world.topic(muster, 1, 1);
+    const consumer = await muster.consumer<number>(options(world.name('group'), topic));
+    const seen: number[] = [];
+    void consumer.run({ eachMessage: ({ value }) => void seen.push(value) });
+    await until('it reads', () => seen.length === 1);
+    const { stream } = await muster.topics.describe(topic);
+    const manager = await world.cluster.connection.jetstreamManager();
+    for (const { name } of await manager.consumers.list(stream).next()) await manager.consumers.delete(stream, name);
+    await world.produce(muster, topic, 1, 1, 1);
+    await until('it reads again', () => seen.length === 2);
+    expect(seen).toEqual([0, 1]);
+  });
+
   it('3: handlers still working on partitions given away: their signal aborts and their commits are refused', async () => {
     const admin = await world.worker();
     const topic = await world.topic(admin, 2, 1);

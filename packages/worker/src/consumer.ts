@@ -110,7 +110,8 @@ export class Consumer<Value> {
   async start(): Promise<void> {
     try {
       const last = [lastResort(this.#own.onFailure), this.#own.onDecodeFailure];
-      for (const topic of [...this.#topics, ...deadLetterTopics(...last)]) await this.#context.topics.describe(topic);
+      for (const topic of deadLetterTopics(...last)) await this.#context.topics.describe(topic);
+      await this.#context.topics.require(this.#options.topics);
     } catch (thrown) {
       await this.close();
       throw thrown;
@@ -221,7 +222,7 @@ export class Consumer<Value> {
   async subscribe(topics: readonly (string | TopicSpec)[]): Promise<void> {
     if (topics.length === 0) throw new MusterError('INVALID_ARGUMENT', 'a consumer needs a topic');
     const names = this.#declared(topics);
-    for (const name of names) await this.#context.topics.describe(name);
+    await this.#context.topics.require(topics);
     if (this.#closing !== undefined) throw new MusterError('CLOSED', `the consumer of ${this.group}`);
     this.#topics = names;
     this.#membership.rejoin('its subscription has changed');

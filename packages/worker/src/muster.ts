@@ -136,7 +136,10 @@ export class Muster {
   async producer<Value = unknown>(options: ProducerOptions<Value>): Promise<Producer<Value>> {
     this.#requireOpen();
     const { topic: wanted, codec = jsonCodec<Value>(), keyHash, ...limits } = options;
-    if (typeof wanted !== 'string') this.topics.declare([wanted]);
+    if (typeof wanted !== 'string') {
+      this.topics.declare([wanted]);
+      await this.topics.verify(wanted);
+    }
     const registered = await this.topics.describe(typeof wanted === 'string' ? wanted : wanted.name);
     const topic = keyHash === undefined ? registered : { ...registered, keyHash };
     const { streams, environment, telemetry } = this.#context;

@@ -44,6 +44,25 @@ describe('adopting a stream', () => {
     await expect(topics.adopt({ ...events, stream: 'NONE' })).rejects.toMatchObject({ code: 'UNKNOWN_STREAM' });
   });
 
+  it('holds a topic that is given inline against the registry and the stream', async () => {
+    const { topics, streams } = existing();
+    const inline = { ...events, keyHash: 'fnv1a' } as const;
+    await topics.require([inline]);
+    await topics.adopt(events);
+    await topics.require([inline, 'events']);
+    const codes = async (spec: Partial<typeof events>) => {
+      return await topics.require([{ ...inline, ...spec }]).catch((error: { code: string }) => error.code);
+    };
+    topics.declare([{ ...inline, partitions: 4 }]);
+    expect(await codes({ partitions: 4 })).toBe('PARTITION_COUNT_MISMATCH');
+    expect((await topics.describe('events')).partitions).toBe(3);
+    expect(await codes({ subject: 'ev.{partition}' })).toBe('TOPIC_EXISTS');
+    expect(await codes({ name: 'other', stream: 'NONE' })).toBe('UNKNOWN_STREAM');
+    streams.subjects.set('EVENTS', ['ev.0.>']);
+    expect(await codes({ name: 'other' })).toBe('PARTITION_COUNT_MISMATCH');
+    await expect(topics.require(['nowhere'])).rejects.toMatchObject({ code: 'UNKNOWN_TOPIC' });
+  });
+
   it.each([
     ['a.>', 'a.b.>', true],
     ['a.*.c', 'a.b.c', true],

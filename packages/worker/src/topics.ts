@@ -141,6 +141,34 @@ export class Topics {
     await this.#streams.deleteStream(spec.stream);
   }
 
+  /**
+   * Checks a topic that was given inline against the registry and the stream, so that no two members share out different partitions.
+   * Throws MusterError PARTITION_COUNT_MISMATCH, TOPIC_EXISTS (another shape), UNKNOWN_STREAM, STREAM_UNAVAILABLE.
+   */
+  async verify(spec: TopicSpec): Promise<void> {
+    try {
+      const registered = await this.#read(spec.name);
+      if (registered !== undefined && registered.partitions !== spec.partitions) {
+        const difference = `${spec.name} is registered with ${registered.partitions}, not ${spec.partitions}`;
+        throw new MusterError('PARTITION_COUNT_MISMATCH', difference);
+      }
+      if (registered !== undefined) this.#sameOrRefuse(registered, spec);
+      await this.#checkSubjects(spec);
+    } catch (thrown) {
+      // What was refused must not stand for the name from now on.
+      this.#known.delete(spec.name);
+      throw thrown;
+    }
+  }
+
+  /** Every topic is there: by name in the registry, inline as `verify` says. Throws as `describe` and `verify`. */
+  async require(topics: readonly (string | TopicSpec)[]): Promise<void> {
+    for (const topic of topics) {
+      if (typeof topic === 'string') await this.describe(topic);
+      else await this.verify(topic);
+    }
+  }
+
   /** Uses topics that are given instead of registered, for as long as this object lives. */
   declare(specs: readonly TopicSpec[]): void {
     for (const spec of specs) this.#known.set(spec.name, { spec: checkTopic(spec), untilMs: Number.POSITIVE_INFINITY });
@@ -153,13 +181,19 @@ export class Topics {
     return this.#sameOrRefuse(winner, spec);
   }
 
-  async #checkStream(spec: TopicSpec): Promise<void> {
+  /** @returns the subject filters of the partitions, which the stream takes in all of */
+  async #checkSubjects(spec: TopicSpec): Promise<string[]> {
     const subjects = await this.#streams.subjectsOf(spec.stream);
     if (subjects === undefined) throw new MusterError('UNKNOWN_STREAM', spec.stream);
-    const mismatch = (why: string) => new MusterError('PARTITION_COUNT_MISMATCH', `${spec.name}: ${why}`);
     const filters = Array.from({ length: spec.partitions }, (_, partition) => partitionFilter(spec, partition));
     const missing = filters.find((filter) => !subjects.some((subject) => covers(subject, filter)));
-    if (missing !== undefined) throw mismatch(`stream ${spec.stream} takes in ${subjects.join(', ')}, not ${missing}`);
+    if (missing === undefined) return filters;
+    const why = `stream ${spec.stream} takes in ${subjects.join(', ')}, not ${missing}`;
+    throw new MusterError('PARTITION_COUNT_MISMATCH', `${spec.name}: ${why}`);
+  }
+
+  async #checkStream(spec: TopicSpec): Promise<void> {
+    const filters = await this.#checkSubjects(spec);
     const count = (subject: string) => this.#streams.countFrom({ stream: spec.stream, subject, startOffset: 0 });
     // The whole first: what is stored meanwhile can only make the parts larger.
     const [whole = ''] = streamSubjects(spec);
@@ -170,7 +204,8 @@ export class Topics {
       counted += counts.reduce((sum, part) => sum + part, 0);
     }
     if (counted >= total) return;
-    throw mismatch(`${total - counted} messages of ${whole} belong to no partition below ${spec.partitions}`);
+    const why = `${total - counted} messages of ${whole} belong to no partition below ${spec.partitions}`;
+    throw new MusterError('PARTITION_COUNT_MISMATCH', `${spec.name}: ${why}`);
   }
 
   #specOf(options: TopicOptions): TopicSpec {

@@ -33,6 +33,7 @@ export function consumerScene(parts: { readonly telemetry?: Telemetry } = {}) {
   const { clock } = environment;
   const coordinator = new ScriptedCoordinator(nats);
   const streams = new FakeStreams();
+  for (const name of ['orders', 'bills', 'dead']) streams.subjects.set(name, [`${name}.>`]);
   const ports = { transport, streams, environment, logger: silentLogger, ...parts };
   const muster = new Muster({ cluster: 'default', clientId: 'test', ...ports });
   coordinator.assigned = partitions(0, 1);
