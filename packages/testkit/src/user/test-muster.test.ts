@@ -97,6 +97,22 @@ describe('Muster in memory', () => {
     expect(consumer.health()).toMatchObject({ state: 'stable', generation });
   });
 
+  it('plays lost messages: without heartbeats the partitions are lost, and come back with them', async () => {
+    const test = await setUp();
+    const lost: number[] = [];
+    const consumer = await test.consumer({
+      group: 'billing',
+      topics: ['orders'],
+      sessionTimeoutMs: 10_000,
+      onLost: (gone) => void lost.push(gone.length),
+    });
+    const stop = test.drop(({ subject }) => subject.endsWith('.heartbeat'));
+    await test.until(() => lost.length === 1);
+    stop();
+    await test.until(() => consumer.assignment().length === 4 && consumer.health().state === 'stable');
+    expect(lost).toEqual([4]);
+  });
+
   it('plays a failover of the coordinator: same generation, same partitions', async () => {
     const test = await setUp({ coordinators: 2 });
     const consumer = await test.consumer({ group: 'billing', topics: ['orders'] });
