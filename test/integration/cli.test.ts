@@ -18,6 +18,17 @@ import { RealCluster } from '../world/real-cluster.js';
 
 const binary = fileURLToPath(new URL('../../packages/cli/dist/main.js', import.meta.url));
 
+/** Who does not say who they are may do everything; a guest may neither delete groups nor list them. */
+const extraConfig = `
+authorization {
+  users = [
+    { user: all, password: all }
+    { user: guest, password: guest, permissions: { publish: { deny: ["muster.real.g.*.*.delete", "muster.real.all"] } } }
+  ]
+}
+no_auth_user: all
+`;
+
 let cluster: RealCluster;
 let muster: Muster;
 let folder: string;
@@ -27,7 +38,7 @@ vi.setConfig({ testTimeout: 30_000 });
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'muster-cli-'));
-  cluster = await RealCluster.start({ partitions: 4 });
+  cluster = await RealCluster.start({ partitions: 4, nats: { extraConfig } });
   await cluster.startInside('n1');
   muster = await connect({ servers: cluster.nats.url, cluster: cluster.name });
 });
@@ -412,6 +423,26 @@ describe('the cluster', () => {
       expect(stdout).toBe('');
       expect(code).toBe(5);
     }
+  });
+
+  it('refuses wrong credentials, and the answer does not repeat them', async () => {
+    const { code, stderr } = await cli('groups', 'list', '--user', 'guest', '--password', 'hush');
+    expect(stderr).toMatch(/refused the credentials.*\ncheck --user/);
+    expect(stderr).not.toContain('hush');
+    expect(code).toBe(1);
+  });
+
+  it('says so where a user may not do what is asked', async () => {
+    const group = await newGroup(await newTopic(1));
+    const guest = ['--user', 'guest', '--password', 'guest', '--timeout', '1s'];
+    await ok('groups', 'describe', group, ...guest);
+    const { code, stdout, stderr } = await cli('groups', 'delete', group, '--force', ...guest);
+    expect(stdout + stderr).toMatch(/may not do that|permissions/);
+    expect(code).toBe(1);
+    await ok('groups', 'describe', group);
+    const list = await cli('groups', 'list', ...guest);
+    expect(list.stderr).toMatch(/NATS permissions deny .*muster\.real\.all/);
+    expect(list.code).toBe(5);
   });
 
   it('is found through a NATS context', async () => {

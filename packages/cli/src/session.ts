@@ -3,7 +3,7 @@
  */
 
 import { connectNats } from '@muster/nats';
-import { type Admin, connect, type Muster } from '@muster/worker';
+import { type Admin, connect, type Muster, silentLogger } from '@muster/worker';
 import type { NatsConnection } from 'nats';
 import { type Connection, type ConnectionFlags, readConnection } from './connection.js';
 import type { Cli, Io } from './io.js';
@@ -37,6 +37,8 @@ export async function withSession(
       cluster: connection.cluster,
       clientId: 'muster-cli',
       connection: nats,
+      // What NATS forbids is told only there: without it a forbidden list would look like a cluster that is not there.
+      logger: { ...silentLogger, error: (message, fields = {}) => io.err(`${message} ${JSON.stringify(fields)}\n`) },
       ...(inboxPrefix === undefined ? {} : { inboxPrefix }),
     });
     try {
