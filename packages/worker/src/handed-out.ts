@@ -6,14 +6,26 @@ import type { Delivery } from './delivery.js';
 import { HandlerFailedError, MusterError } from './errors.js';
 import type { Lane } from './lane.js';
 
+const PRUNE_AT_LEAST = 64;
+
 export class HandedOut {
   readonly #deliveries = new Set<Delivery>();
 
+  #pruneAt = PRUNE_AT_LEAST;
+
+  /** Never more than twice as many as are open, and a few. */
+  get size(): number {
+    return this.#deliveries.size;
+  }
+
   add(delivery: Delivery): void {
+    this.#deliveries.add(delivery);
+    // Now and then, not at every message: a loop that acks in blocks has many open.
+    if (this.#deliveries.size < this.#pruneAt) return;
     for (const known of this.#deliveries) {
       if (known.isSettled || known.lane.signal.aborted) this.#deliveries.delete(known);
     }
-    this.#deliveries.add(delivery);
+    this.#pruneAt = 2 * this.#deliveries.size + PRUNE_AT_LEAST;
   }
 
   /** The loop that they went to is over: what it has not acked is handled by nobody. */

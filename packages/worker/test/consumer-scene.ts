@@ -64,5 +64,5 @@ export function consumerScene(parts: { readonly telemetry?: Telemetry } = {}) {
     for (let turn = 0; turn < 10; turn += 1) await settle();
   };
   const { wallNow } = environment;
-  return { transport, clock, wallNow, coordinator, streams, muster, store, consume, reassign };
+  return { transport, environment, clock, wallNow, coordinator, streams, muster, store, consume, reassign };
 }
