@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Consumer, connect, type Muster } from '@muster/worker';
-import { connect as connectNats } from 'nats';
+import { connect as connectNats, nkeys } from 'nats';
 import { afterAll, beforeAll, describe, expect, it, test, vi } from 'vitest';
 import { parse as parseYaml } from 'yaml';
 import { FakeIo, type Ran, run } from '../../packages/cli/test/fake-io.js';
@@ -18,11 +18,14 @@ import { RealCluster } from '../world/real-cluster.js';
 
 const binary = fileURLToPath(new URL('../../packages/cli/dist/main.js', import.meta.url));
 
+const guard = nkeys.createUser();
+
 /** Who does not say who they are may do everything; a guest may neither delete groups nor list them. */
 const extraConfig = `
 authorization {
   users = [
     { user: all, password: all }
+    { nkey: ${guard.getPublicKey()} }
     { user: guest, password: guest, permissions: { publish: { deny: ["muster.real.g.*.*.delete", "muster.real.all"] } } }
   ]
 }
@@ -430,6 +433,14 @@ describe('the cluster', () => {
     expect(stderr).toMatch(/refused the credentials.*\ncheck --user/);
     expect(stderr).not.toContain('hush');
     expect(code).toBe(1);
+  });
+
+  it('lets in who has the seed of an nkey, and nobody with another', async () => {
+    const [right, wrong] = [join(folder, 'right.nk'), join(folder, 'wrong.nk')];
+    await writeFile(right, guard.getSeed());
+    await writeFile(wrong, nkeys.createUser().getSeed());
+    await ok('cluster', 'status', '--nkey', right);
+    expect(await cli('cluster', 'status', '--nkey', wrong)).toMatchObject({ code: 1 });
   });
 
   it('says so where a user may not do what is asked', async () => {
