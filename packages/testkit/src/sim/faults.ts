@@ -229,7 +229,7 @@ export class Faults {
       }
     };
     set(state);
-    this.#during(`isolation of server ${alone} (${state})`, this.#spell(), () => set('up'));
+    this.#during(`isolation of server ${alone} (${state})`, 2_000 + this.#random.next() * 8_000, () => set('up'));
   }
 
   /** Links go one after the other, and come back in another order. */

@@ -39,9 +39,12 @@ export const faultKinds = [
 ] as const;
 export type FaultKind = (typeof faultKinds)[number];
 
+/** Two worlds, with members that come and go on both sides. */
+const twoWorlds: readonly FaultKind[] = ['isolate', 'member-join', 'member-join', 'member-leave', 'member-die'];
+
 /** Faults that bring out more together than among all others. */
 const themes: readonly (readonly FaultKind[])[] = [
-  ['isolate', 'member-join', 'member-leave', 'member-die'],
+  twoWorlds,
   ['isolate', 'route', 'route-one-way', 'lease-trouble'],
   ['kill', 'kill-restart', 'start', 'member-join', 'delete-group'],
   ['log-trouble', 'log-late', 'log-leader', 'kill-restart', 'pause'],
@@ -85,10 +88,14 @@ export function drawPlan(random: SeededRandom): Plan {
   const isRough = random.next() < 0.6;
   const groups: GroupPlan[] = [];
   const groupCount = 2 + random.below(3);
-  for (let index = 0; index < groupCount; index += 1) groups.push(drawGroup(random, index));
+  const isSplit = faults === twoWorlds;
+  for (let index = 0; index < groupCount; index += 1) {
+    const group = drawGroup(random, index);
+    groups.push(isSplit ? quietChurn(random, group, index) : group);
+  }
   return {
     nodes: random.pick([2, 3, 3, 3, 4]),
-    servers: random.pick([1, 3, 3]),
+    servers: isSplit ? 3 : random.pick([1, 3, 3]),
     partitions: 2 + random.below(3),
     streams: 1 + random.below(2),
     driftMax: random.pick([0, 0.001, 0.02]),
@@ -96,11 +103,25 @@ export function drawPlan(random: SeededRandom): Plan {
     checkpointFrames: random.pick([6, 12, 40, 100]),
     offsetsRetentionMs: random.pick([20_000, 604_800_000]),
     safetyMs: 5_000 + random.below(13_000),
-    faultEveryMs: 250 + random.below(1_500),
+    faultEveryMs: isSplit ? 350 : 250 + random.below(1_500),
     faults: faults.length > 0 ? faults : ['kill'],
     weather: isRough ? drawWeather(random) : { ...calm, jitterMs: random.next() * 3 },
     groups,
   };
+}
+
+/** Members that only heartbeat: nothing that they do tells their owner that another has claimed. */
+function quietChurn(random: SeededRandom, group: GroupPlan, index: number): GroupPlan {
+  const habits = {
+    ...group.habits,
+    sessionTimeoutMs: 10_000,
+    rebalanceTimeoutMs: 700,
+    heartbeatMs: 400,
+    commitMs: random.pick([0, 0, 900]),
+    fetchMs: 0,
+    rejoinMs: 0,
+  };
+  return { ...group, kind: 'churn', name: `churn-${index}`, members: 3, habits };
 }
 
 function drawWeather(random: SeededRandom): Weather {

@@ -33,7 +33,7 @@ export class Scheduler {
   /** Calls back once after `ms`, at once where that is negative. @returns how to cancel it */
   after(ms: number, run: () => void): () => void {
     this.#orders += 1;
-    const entry: Entry = { at: this.#now + (ms > 0 ? ms : 0), order: this.#orders, run };
+    const entry: Entry = { at: this.#now + Math.max(0, ms), order: this.#orders, run };
     this.#push(entry);
     return () => {
       if (entry.run === undefined) return;

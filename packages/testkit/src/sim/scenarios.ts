@@ -1,0 +1,314 @@
+/**
+ * Directed scenarios: traces that broke the design without a rule, told step by step. Random walks do not find them all.
+ *
+ * Each names the canary that switches its rule off; with it, at least one of the scenario's attempts must be violated, without it none.
+ */
+
+import { decodeFrame } from '@muster/log';
+import { SeededRandom } from '../seeded-random.js';
+import { type Canary, type CanaryName, canaries } from './canaries.js';
+import { History } from './history.js';
+import { calm } from './network.js';
+import type { GroupPlan, Plan } from './plan.js';
+import { comeToRest } from './rest.js';
+import { Scheduler } from './scheduler.js';
+import { noTrouble } from './stream-server.js';
+import { type InvariantName, type Verdict, Verdicts } from './verdicts.js';
+import { type SimGroup, World } from './world.js';
+
+export type Scenario = {
+  readonly rule: string;
+  /** Undefined where no switch takes this rule away. */
+  readonly canary: CanaryName | undefined;
+  readonly group?: Partial<GroupPlan['habits']>;
+  readonly members?: number;
+  readonly plan?: Partial<Plan>;
+  readonly script: (stage: Stage) => Promise<void>;
+};
+
+/** What a script works with. */
+export type Stage = {
+  readonly world: World;
+  readonly group: SimGroup;
+  /** Lets time pass. */
+  readonly pass: (ms: number) => Promise<void>;
+  readonly until: (condition: () => boolean, ms: number) => Promise<boolean>;
+  /** The node that serves the group. */
+  readonly owner: () => ReturnType<World['cluster']['serving']>[number] | undefined;
+};
+
+const habits = {
+  sessionTimeoutMs: 10_000,
+  rebalanceTimeoutMs: 700,
+  heartbeatMs: 400,
+  commitMs: 40,
+  fetchMs: 500,
+  rejoinMs: 0,
+  metadataBytes: 20,
+};
+
+const plan: Plan = {
+  nodes: 3,
+  servers: 3,
+  partitions: 3,
+  streams: 1,
+  driftMax: 0.001,
+  frameBytesMax: 2_200,
+  checkpointFrames: 100,
+  offsetsRetentionMs: 604_800_000,
+  safetyMs: 0,
+  faultEveryMs: 0,
+  faults: [],
+  weather: calm,
+  groups: [],
+};
+
+function setServer(world: World, server: number, state: 'up' | 'down'): void {
+  for (let other = 0; other < plan.servers; other += 1) {
+    world.network.setRoute(server, other, state);
+    world.network.setRoute(other, server, state);
+  }
+}
+
+export const scenarios = {
+  'a frame lands after its timeout': {
+    rule: 'L2',
+    canary: 'resend',
+    script: async ({ world, pass }) => {
+      const [stream] = world.log.streams;
+      if (stream === undefined) return;
+      stream.trouble = { ...noTrouble, late: 0.7, lateMsMax: 7_000 };
+      await pass(4_000);
+      stream.trouble = noTrouble;
+    },
+  },
+  'a store outage longer than the lease expels nobody': {
+    rule: 'O3, O6, O12',
+    canary: undefined,
+    script: async ({ world, pass }) => {
+      for (const stream of [world.leases.stream, ...world.log.streams]) stream.changeLeader(14_000);
+      await pass(15_000);
+    },
+  },
+  'a checkpoint is cut in the middle': {
+    rule: 'K2',
+    canary: 'end-marker',
+    plan: { checkpointFrames: 15 },
+    group: { metadataBytes: 2_500 },
+    members: 3,
+    script: async ({ world, group, pass, until, owner }) => {
+      const [stream] = world.log.streams;
+      if (stream === undefined) return;
+      stream.trouble = { ...noTrouble, commitMsMax: 60 };
+      const { partition } = group.watch;
+      const isCut = (): boolean => {
+        const last = world.log.frames(partition).at(-1);
+        const decoded = last === undefined ? undefined : decodeFrame(last.bytes);
+        return decoded?.ok === true && decoded.frame.body.kind === 'checkpoint';
+      };
+      await until(isCut, 8_000);
+      // The first frame of the checkpoint is acknowledged, its end marker is not there yet.
+      await pass(4);
+      const node = owner();
+      if (node !== undefined) world.cluster.kill(node.name);
+      stream.trouble = noTrouble;
+    },
+  },
+  'two views across a cut route': {
+    rule: 'O4',
+    canary: 'mark-before-claim',
+    group: { commitMs: 0, fetchMs: 0 },
+    script: async ({ world, pass, owner }) => {
+      const node = owner();
+      if (node === undefined) return;
+      // The owner reaches the streams on server 0 and is not seen by the third server.
+      const other = [1, 2].find((server) => server !== node.peer.server) ?? 2;
+      world.network.setRoute(node.peer.server, other, 'down');
+      world.network.setRoute(other, node.peer.server, 'down');
+      await pass(8_000);
+    },
+  },
+  'a rebalance on the new side while the old owner is still believed': {
+    rule: 'O5',
+    canary: 'grace-after-claim',
+    group: { commitMs: 0, fetchMs: 0 },
+    members: 3,
+    script: async ({ world, group, pass, owner }) => {
+      const node = owner();
+      if (node === undefined) return;
+      setServer(world, node.peer.server, 'down');
+      await pass(900);
+      for (let joins = 0; joins < 4; joins += 1) {
+        world.addMember(group);
+        await pass(400);
+      }
+      await pass(7_000);
+    },
+  },
+  'answers of two reigns cross': {
+    rule: 'C2',
+    canary: 'epoch-check',
+    group: { commitMs: 30, fetchMs: 30, heartbeatMs: 100 },
+    members: 4,
+    script: async ({ world, pass, owner }) => {
+      const node = owner();
+      if (node === undefined) return;
+      // Members on the third server reach the owner and whoever claims, which do not see each other.
+      world.network.weather = { ...calm, latencyMs: 2, jitterMs: 250 };
+      const other =
+        [0, 1, 2].find((server) => server !== node.peer.server && server !== world.leases.stream.leader) ?? 2;
+      world.network.setRoute(node.peer.server, other, 'down');
+      world.network.setRoute(other, node.peer.server, 'down');
+      await pass(3_000);
+      world.cluster.kill(node.name);
+      await pass(2_000);
+      world.network.weather = calm;
+    },
+  },
+  'the owner resumes while a claim has landed': {
+    rule: 'O6',
+    canary: 'barrier-on-resume',
+    script: async ({ world, pass, owner }) => {
+      const node = owner();
+      if (node === undefined) return;
+      world.network.setLink(node.peer, 'silent');
+      await pass(7_500);
+      world.network.setLink(node.peer, 'up');
+      await pass(3_000);
+    },
+  },
+  'an idle owner behind a silent cable': {
+    rule: 'O3',
+    canary: 'lease-check',
+    group: { commitMs: 0, fetchMs: 0 },
+    script: async ({ world, pass, owner }) => {
+      const node = owner();
+      if (node === undefined) return;
+      world.network.setLink(node.peer, 'silent');
+      await pass(16_000);
+    },
+  },
+  'the same node id is restarted': {
+    rule: 'O1',
+    canary: undefined,
+    script: async ({ world, pass, owner }) => {
+      for (let times = 0; times < 4; times += 1) {
+        const node = owner();
+        if (node !== undefined) {
+          world.cluster.kill(node.name);
+          world.cluster.start(node.name, node.peer.server);
+        }
+        await pass(2_500);
+      }
+    },
+  },
+  'two owners append at once': {
+    rule: 'L1',
+    canary: 'log-condition',
+    script: async ({ pass, owner }) => {
+      const node = owner();
+      if (node === undefined) return;
+      node.process.pause();
+      await pass(7_000);
+      node.process.resume();
+      await pass(2_000);
+    },
+  },
+  'an owner dies between decision and record': {
+    rule: 'release rule',
+    canary: 'release-rule',
+    script: async ({ world, pass, owner }) => {
+      const [stream] = world.log.streams;
+      if (stream === undefined) return;
+      stream.trouble = { ...noTrouble, commitMsMax: 200 };
+      await pass(1_000);
+      const node = owner();
+      if (node !== undefined) world.cluster.kill(node.name);
+      await pass(2_000);
+      stream.trouble = noTrouble;
+    },
+  },
+  'a group is deleted and its purge comes late': {
+    rule: 'K2, K3',
+    canary: undefined,
+    plan: { checkpointFrames: 10 },
+    script: async ({ world, group, pass, until, owner }) => {
+      const { client } = world.client('admin');
+      for (const member of group.members.splice(0)) {
+        member.leave();
+        group.departed.push(member);
+      }
+      await until(() => group.watch.logged?.members.size === 0, 5_000);
+      const [stream] = world.log.streams;
+      if (stream !== undefined) stream.trouble = { ...noTrouble, late: 0.5, lateMsMax: 3_000 };
+      client.ask('delete', { groupId: group.watch.group }, () => {});
+      await pass(3_000);
+      const node = owner();
+      if (node !== undefined) world.cluster.kill(node.name);
+      await pass(4_000);
+      if (stream !== undefined) stream.trouble = noTrouble;
+      world.addMember(group);
+    },
+  },
+  'a delayed copy of a commit': {
+    rule: 'C3',
+    canary: undefined,
+    members: 2,
+    script: async ({ world, pass }) => {
+      world.network.weather = { ...calm, duplication: 0.6, delay: 0.4, delayMsMax: 2_000 };
+      await pass(8_000);
+      world.network.weather = calm;
+    },
+  },
+} as const satisfies Record<string, Scenario>;
+
+export type ScenarioName = keyof typeof scenarios;
+
+/** Runs one scenario once. @returns what is violated */
+export async function play(
+  name: ScenarioName,
+  attempt: number,
+  canaryName?: CanaryName,
+): Promise<readonly (readonly [InvariantName, Verdict])[]> {
+  const scenario: Scenario = scenarios[name];
+  const random = new SeededRandom(`scenario-${name}-${attempt}`);
+  const scheduler = new Scheduler();
+  const history = new History(() => scheduler.now, false);
+  const verdicts = new Verdicts(() => scheduler.now);
+  const canary: Canary | undefined = canaryName === undefined ? undefined : canaries[canaryName];
+  const world = new World({ scheduler, plan: { ...plan, ...scenario.plan }, random, verdicts, history, canary });
+  for (let index = 0; index < plan.nodes; index += 1) world.cluster.start(`n${index + 1}`, index);
+  const isUp = () => world.partitions.every((partition) => world.cluster.serving(partition).length === 1);
+  await scheduler.run(12_000, isUp);
+  const group = world.addGroup({
+    name: `group-${attempt}`,
+    kind: 'churn',
+    members: scenario.members ?? 2,
+    topicPartitions: 4,
+    habits: { ...habits, ...scenario.group },
+    liars: 0,
+    workers: 0,
+  });
+  const until = (condition: () => boolean, ms: number) => scheduler.run(ms, condition);
+  await until(() => group.members.every((member) => member.isStable), 5_000);
+  await until(() => false, 2_000);
+  await scenario.script({
+    world,
+    group,
+    until,
+    pass: (ms) => until(() => false, ms).then(() => undefined),
+    owner: () => world.cluster.serving(group.watch.partition)[0],
+  });
+  world.network.healRoutes();
+  world.log.heal();
+  world.leases.stream.heal();
+  for (const { process, peer } of world.cluster.nodes) {
+    process.resume();
+    world.network.setLink(peer, 'up');
+  }
+  if (!verdicts.isViolated) await comeToRest(world);
+  for (const each of world.cluster.names) world.cluster.kill(each);
+  scheduler.stop();
+  const all = Object.entries(verdicts.all()) as [InvariantName, Verdict][];
+  return all.filter(([, { kind }]) => kind === 'violated');
+}

@@ -1,0 +1,78 @@
+import {
+  type CanaryName,
+  canaries,
+  invariants,
+  play,
+  type Scenario,
+  type ScenarioName,
+  scenarios,
+  simulate,
+} from '@muster/testkit';
+import { describe, expect, test } from 'vitest';
+
+const SEEDS = 25;
+
+/** What random seeds find soon. The others need more seeds than a test has time for; the scenarios below catch them all. */
+const soonFound = [
+  'log-condition',
+  'resend',
+  'mark-before-claim',
+  'barrier-on-resume',
+  'end-marker',
+  'release-rule',
+] as const satisfies readonly CanaryName[];
+const SOON_SEEDS = 60;
+
+describe('the simulator', () => {
+  test('finds nothing wrong in a few seeds, and the same twice', async () => {
+    const exercised = new Set<string>();
+    for (let seed = 1; seed <= SEEDS; seed += 1) {
+      const report = await simulate({ seed });
+      const violated = Object.entries(report.verdicts).filter(([, { kind }]) => kind === 'violated');
+      expect(violated, `seed ${seed}: npm run sim -- --replay ${seed}`).toEqual([]);
+      for (const [name, { kind }] of Object.entries(report.verdicts)) if (kind === 'ok') exercised.add(name);
+      if (seed <= 5) expect((await simulate({ seed })).hash).toBe(report.hash);
+    }
+    const missed = Object.keys(invariants).filter((name) => !exercised.has(name));
+    expect(missed.filter((name) => name !== 'active-offsets-never-expire')).toEqual([]);
+  }, 60_000);
+
+  test.for(soonFound)(
+    'notices within a few seeds when a fence is missing: %s',
+    async (canary) => {
+      let isFound = false;
+      for (let seed = 1; seed <= SOON_SEEDS && !isFound; seed += 1)
+        isFound = (await simulate({ seed, canary })).isViolated;
+      expect(isFound).toBe(true);
+    },
+    60_000,
+  );
+});
+
+/** A scenario is played with other random delays each time: so often with its rule, at most so often without. */
+const CLEAN_ATTEMPTS = 3;
+const CAUGHT_ATTEMPTS = 15;
+
+describe('the directed scenarios', () => {
+  test('have one for each canary', () => {
+    const all: Scenario[] = Object.values(scenarios);
+    expect(new Set(all.flatMap(({ canary }) => canary ?? []))).toEqual(new Set(Object.keys(canaries)));
+  });
+
+  test.for(Object.keys(scenarios) as ScenarioName[])(
+    '%s: nothing is violated, and something is without its rule',
+    async (name) => {
+      const { canary }: Scenario = scenarios[name];
+      for (let attempt = 1; attempt <= CLEAN_ATTEMPTS; attempt += 1) {
+        expect(await play(name, attempt), `attempt ${attempt}`).toEqual([]);
+      }
+      if (canary === undefined) return;
+      let isCaught = false;
+      for (let attempt = 1; attempt <= CAUGHT_ATTEMPTS && !isCaught; attempt += 1) {
+        isCaught = (await play(name, attempt, canary)).length > 0;
+      }
+      expect(isCaught).toBe(true);
+    },
+    40_000,
+  );
+});
