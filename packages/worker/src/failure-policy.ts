@@ -6,6 +6,7 @@
  * P1 a handler fails by throwing or by running out of its time.
  * P2 one that ran out of time is not tried again: it may still be running, and two of them would break the order.
  * P3 a failure after the ownership has ended is none: the message is somebody else's.
+ * P4 nobody waits for a pause between two attempts: a hand-over ends it, and the next owner gets the message.
  */
 
 import { backoffMs, type Environment } from './clock.js';
@@ -47,6 +48,8 @@ export interface Attempt {
   /** Where the failure is, for the error: asked when it happens, because a batch moves on. */
   place(): FailedPlace;
   readonly signal: AbortSignal;
+  /** Aborts when the group waits for this attempt. */
+  readonly handover: AbortSignal;
   run(attempt: number): Promise<void> | void;
   /** The time is over: the handler should stop. */
   expire(reason: MusterError): void;
@@ -75,7 +78,7 @@ export interface HandlingOptions {
 export async function handleUnderPolicy(attempt: Attempt, options: HandlingOptions): Promise<HandlingResult> {
   const { policy, environment, logger } = options;
   const attempts = policy.kind === 'retry' ? Math.max(1, policy.attempts) : 1;
-  const { signal } = attempt;
+  const { signal, handover } = attempt;
   for (let count = 1; ; count += 1) {
     const error = await once(attempt, count, options);
     if (error === undefined) return { kind: 'handled' };
@@ -89,9 +92,9 @@ export async function handleUnderPolicy(attempt: Attempt, options: HandlingOptio
     }
     if (policy.kind === 'retry') {
       const { backoffMs: leastMs = 200, backoffMaxMs: mostMs = 30_000 } = policy;
-      await pause(environment.clock, backoffMs(count - 1, leastMs, mostMs, environment.random), signal);
+      await pause(environment.clock, backoffMs(count - 1, leastMs, mostMs, environment.random), handover);
     }
-    if (signal.aborted) return { kind: 'aborted' };
+    if (signal.aborted || handover.aborted) return { kind: 'aborted' };
   }
 }
 

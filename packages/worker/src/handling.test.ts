@@ -239,4 +239,24 @@ describe('someone is waiting', () => {
     expect(stillOwned).toBe(true);
     expect(coordinator.offsets.get('orders/1')).toBe(2);
   });
+
+  it('waits for no pause between two attempts: the message goes to the next owner', async () => {
+    const { consume, store, reassign, coordinator, clock } = consumerScene();
+    store(1, 11, 12);
+    const retry = { kind: 'retry', attempts: 10, backoffMs: 25_000 } as const;
+    const consumer = await consume({ onFailure: retry, drainTimeoutMs: 20_000 });
+    const tried: number[] = [];
+    void consumer.run({
+      eachMessage: ({ value }) => {
+        tried.push(value);
+        if (value === 12) throw new Error('not now');
+      },
+    });
+    await settle();
+    await reassign(partitions(0));
+    expect(consumer.assignment()).toEqual(partitions(0));
+    expect(coordinator.offsets.get('orders/1')).toBe(2);
+    await clock.advance(60_000);
+    expect(tried).toEqual([11, 12]);
+  });
 });

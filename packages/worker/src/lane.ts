@@ -244,6 +244,8 @@ export class Lane {
     this.#reader.close();
     if (this.signal.aborted) return;
     this.#abort.abort(reason);
+    // Whoever waits to be asked for the partition hears that it is gone.
+    this.#handover.abort(reason);
     for (const run of [...this.#onEnd.values()]) run(reason);
     this.#onEnd.clear();
   }

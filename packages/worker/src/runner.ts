@@ -128,6 +128,7 @@ export class Runner<Value> {
     const attempt = {
       place: () => (open()[0] ?? first.delivery).place,
       signal: first.delivery.lane.signal,
+      handover: first.delivery.lane.handover,
       run,
       expire: (reason: MusterError) => {
         for (const { delivery } of works) delivery.expire(reason);
