@@ -204,6 +204,21 @@ describe('messages', () => {
     expect(ended.code).toBe(code);
   });
 
+  it('are given up at Ctrl-C while no coordinator answers', async () => {
+    await ok('topics', 'create', 'lonely', '--partitions', '1', '--cluster', 'nobody');
+    let questions = 0;
+    const callback = () => {
+      questions += 1;
+    };
+    const subscription = cluster.connection.subscribe('muster.nobody.find', { callback });
+    const io = new FakeIo({ env: environment() });
+    const running = run(['consume', 'lonely', '--group', 'g', '--cluster', 'nobody'], io);
+    await until('it looks for a coordinator', () => questions > 0);
+    io.interruption.abort();
+    expect(await running).toMatchObject({ code: 0, stdout: '' });
+    subscription.unsubscribe();
+  });
+
   it('of partitions that do not exist are refused', async () => {
     const topic = await newTopic();
     expect(await cli('consume', `${topic}:2`)).toMatchObject({ code: 3 });

@@ -112,15 +112,26 @@ async function consumeInGroup(
   }
   const ending = new Ending(io.interrupted(), flags);
   const writer = new MessageWriter(io, flags.output, flags.raw === true);
-  const consumer = await muster.consumer({
+  const { signal } = ending;
+  // Closing everything also ends a join that no coordinator answers.
+  const giveUp = () => void muster.close({ timeoutMs: CLOSE_TIMEOUT_MS });
+  signal.addEventListener('abort', giveUp, { once: true });
+  const joining = muster.consumer({
     group,
     topics: choices.map(({ topic }) => topic),
     codec: bytesCodec,
     start: flags.from.kind === 'time' ? { timeMs: flags.from.atMs } : flags.from.kind,
   });
+  const consumer = await joining.catch((thrown: unknown) => {
+    ending.close();
+    if (signal.aborted) return undefined;
+    throw thrown;
+  });
+  if (consumer === undefined) return;
+  signal.removeEventListener('abort', giveUp);
   const stop = () => void consumer.close({ timeoutMs: CLOSE_TIMEOUT_MS });
-  ending.signal.addEventListener('abort', stop, { once: true });
-  if (ending.signal.aborted) stop();
+  signal.addEventListener('abort', stop, { once: true });
+  if (signal.aborted) stop();
   try {
     for await (const message of consumer) {
       // Delivered before the close was heard of, and not to be shown any more: without a mark it comes again.
