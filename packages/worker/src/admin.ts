@@ -39,7 +39,7 @@ export interface NodeDescription {
 
 export interface ClusterDescription {
   readonly partitionCount: number;
-  /** By id. A node that owns nothing is shown with no partitions. */
+  /** By id. A node that owns nothing may be missing: the answer is complete when every partition has been named. */
   readonly nodes: readonly NodeDescription[];
   /** Partitions that nobody owned until the deadline. */
   readonly unowned: readonly number[];
