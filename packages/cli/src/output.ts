@@ -90,13 +90,17 @@ const edges = [
 const lines = ['left', 'left-mid', 'mid', 'mid-mid', 'right', 'right-mid'] as const;
 const noBorders = { ...Object.fromEntries([...edges, ...lines].map((part) => [part, ''])), middle: '  ' };
 
+const BOLD = '\u001b[1m';
+const NOT_BOLD = '\u001b[22m';
+
 function table({ columns, rows }: Report, hasColor: boolean): string {
   const isNumber = (key: string) => rows.every((row) => row[key] === null || typeof row[key] === 'number');
   const made = new Table({
-    head: columns.map(({ title }) => title),
+    // Not the table's own colours: they follow the environment, not what is known about the output.
+    head: columns.map(({ title }) => (hasColor ? `${BOLD}${title}${NOT_BOLD}` : title)),
     colAligns: columns.map(({ key }) => (isNumber(key) ? 'right' : 'left')),
     chars: noBorders,
-    style: { head: hasColor ? ['bold'] : [], border: [], 'padding-left': 0, 'padding-right': 0, compact: true },
+    style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0, compact: true },
   });
   for (const row of rows) made.push(columns.map(({ key }) => shown(row[key])));
   return made
