@@ -97,6 +97,7 @@ export type HistoryEvent =
       readonly group: string;
       readonly offsets: readonly (readonly [partition: number, offset: number])[];
     }
+  | { readonly kind: 'final-state'; readonly at: number; readonly group: string; readonly state: string }
   /** One rebalance of a group, as the coordinator tells it. */
   | {
       readonly kind: 'rebalance';

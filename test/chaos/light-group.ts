@@ -23,6 +23,8 @@ type Seat = { member: MemberId; generation: number; commitSeq: number };
 const TOPIC = 'light';
 const ANSWER_MS = 60_000;
 const RESEND_MS = 1_000;
+/** How long a group may take to come to rest when all faults are over. */
+const REST_MS = 30_000;
 /** Each third commit or so is read back. */
 const FETCH_EVERY = 5;
 const PARTITIONS = 6;
@@ -90,6 +92,8 @@ export class LightGroup {
 
   /** Ends the loops; what is on its way is waited for. Then says what the cluster knows of the group. */
   async end(): Promise<void> {
+    const state = await this.#restState();
+    this.#history.write({ kind: 'final-state', at: nowMs(), group: this.groupId, state });
     this.#ending.abort();
     await Promise.all(this.#loops);
     const times = { deadlineMs: ANSWER_MS, resendMs: RESEND_MS };
@@ -102,7 +106,18 @@ export class LightGroup {
       const round = { generation: generationId, cause, member, startedAt: startedAtMs, durationMs };
       this.#history.write({ kind: 'rebalance', group: this.groupId, ...round });
     }
-    if (fields.state !== 'Stable') this.#trouble(`the group ends in state ${fields.state}`);
+  }
+
+  /** The state of the group, Stable if it comes to that in bounded time: its members are still there. */
+  async #restState(): Promise<string> {
+    const giveUpAt = performance.now() + REST_MS;
+    for (;;) {
+      const times = { deadlineMs: ANSWER_MS, resendMs: RESEND_MS };
+      const { fields } = await this.#client.ask('describe', { groupId: this.groupId }, times);
+      const state = fields?.state ?? 'unknown';
+      if (state === 'Stable' || performance.now() > giveUpAt) return state;
+      await this.#pause(500);
+    }
   }
 
   async #enter(seat: Seat): Promise<void> {

@@ -172,7 +172,8 @@ class ChaosRun {
       ...shared,
       servers: [...fleet.nats.urls],
       topics: [this.#topic],
-      perSecond: rate,
+      // Without workers nobody would handle anything.
+      perSecond: workers === 0 ? 0 : rate,
     };
     const producer = fleet.spawn('producer', './producer-process.js', producerSettings);
     this.#endings.push(() => producer.kill());

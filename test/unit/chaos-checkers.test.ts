@@ -63,6 +63,7 @@ const clean: readonly HistoryEvent[] = [
   { kind: 'handled', at: 61, group: WORKERS, member: 'worker-2-y', generation: 4, partition: 2, offset: 9, id: 1 },
   { kind: 'api-commit', at: 62, done: 63, group: WORKERS, worker: 'worker-2', offsets: [[2, 10]], error: '' },
   { kind: 'final-offsets', at: 90, group: GROUP, offsets: [[0, 5]] },
+  { kind: 'final-state', at: 91, group: GROUP, state: 'Stable' },
   { kind: 'final-offsets', at: 90, group: WORKERS, offsets: [[2, 10]] },
 ];
 
@@ -178,6 +179,11 @@ describe('the checkers of a history', () => {
       'a member that is not known any more',
       'heartbeating-member-not-expelled',
       [request({ at: 50, api: 'heartbeat', error: 'UNKNOWN_MEMBER_ID' })],
+    ],
+    [
+      'a group that does not come to rest',
+      'live-groups-stable',
+      [{ kind: 'final-state', at: 91, group: 'light-2', state: 'PreparingRebalance' }],
     ],
     ['a message that nobody handled', 'every-acknowledged-message-handled', [{ kind: 'produced', at: 60, ids: [2] }]],
   ];

@@ -11,6 +11,7 @@ import { checkGenerations } from './generations.js';
 import { checkLogs } from './logs.js';
 import { checkMessages, type MessagesVerdict } from './messages.js';
 import { checkRebalances, type RebalanceVerdict } from './rebalances.js';
+import { checkRest } from './rest.js';
 import type { Verdict } from './verdict.js';
 
 export type { Verdict, Violation } from './verdict.js';
@@ -45,6 +46,7 @@ export function judge(
     rebalances,
     checkExpulsions(events, { lightGroups, sessionTimeoutMs: lightSessionMs }),
     messages,
+    checkRest(events),
   ];
   return { verdicts, commits, rebalances, messages };
 }
