@@ -62,6 +62,12 @@ export class GroupWatch {
     return supersededAt !== undefined && supersededAt <= at;
   }
 
+  /** @returns the topic partitions of member `index` of `count`, as its assignment */
+  share(index: number, count: number): Uint8Array {
+    const all = Array.from({ length: this.topicPartitions }, (_, each) => each);
+    return Uint8Array.from(all.filter((each) => each % count === index));
+  }
+
   /** @returns the next offset to commit */
   nextOffset(topicPartition: number): number {
     const ledger = this.#ledger(topicPartition);

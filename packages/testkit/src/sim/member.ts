@@ -172,7 +172,7 @@ export class SimMember {
     const names = joined.members.map(({ memberId }) => memberId).sort();
     const assignments =
       isLeader && !joined.skipAssignment
-        ? names.map((memberId, index) => ({ memberId, assignment: this.#share(index, names.length) }))
+        ? names.map((memberId, index) => ({ memberId, assignment: this.watch.share(index, names.length) }))
         : [];
     const who = this.#who();
     const body = {
@@ -195,11 +195,6 @@ export class SimMember {
       this.#holds = [...fields.assignment];
       this.#soundAt = this.watch.isSuperseded(epoch, answeredAt) ? undefined : askedAt;
     });
-  }
-
-  #share(index: number, count: number): Uint8Array {
-    const all = Array.from({ length: this.watch.topicPartitions }, (_, each) => each);
-    return Uint8Array.from(all.filter((each) => each % count === index));
   }
 
   #heartbeat(): void {

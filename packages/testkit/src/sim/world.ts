@@ -21,11 +21,12 @@ import { SimLiar } from './liar.js';
 import { LogServer } from './log-server.js';
 import { type ClaimSeen, LogWatch } from './log-watch.js';
 import { type MemberHabits, SimMember } from './member.js';
-import { Network } from './network.js';
+import { Network, type Peer } from './network.js';
 import type { GroupPlan, Plan } from './plan.js';
 import { SimProcess } from './process.js';
 import type { Scheduler } from './scheduler.js';
 import type { Verdicts } from './verdicts.js';
+import { WorkerMember } from './worker-member.js';
 
 /** Proof of ownership older than this serves nothing (O3); what clocks may differ by, and one turn, come on top. */
 const LEASE_MS = 4_000;
@@ -49,7 +50,7 @@ export type SimGroup = {
   /** Have left: their leave may still be on its way. */
   readonly departed: SimMember[];
   /** Members of the worker library. */
-  readonly workers: readonly LiveMember[];
+  readonly workers: LiveMember[];
   readonly admins: SimClient[];
 };
 
@@ -123,13 +124,17 @@ export class World {
     return Array.from({ length: this.plan.partitions }, (_, index) => partitionFrom(index));
   }
 
-  /** A client process of its own on some server. */
-  client(label: string): { readonly client: SimClient; readonly process: SimProcess } {
+  #process(label: string): { readonly process: SimProcess; readonly peer: Peer; readonly random: SeededRandom } {
     this.#clients += 1;
     const random = this.#random.fork(`client-${this.#clients}`);
     const rate = 1 + (random.next() - 0.5) * this.plan.driftMax * 2;
     const process = new SimProcess(this.scheduler, `${label}-${this.#clients}`, rate);
-    const peer = this.network.connect(process, random.below(this.plan.servers));
+    return { process, peer: this.network.connect(process, random.below(this.plan.servers)), random };
+  }
+
+  /** A client process of its own on some server. */
+  client(label: string): { readonly client: SimClient; readonly process: SimProcess } {
+    const { process, peer, random } = this.#process(label);
     const client = new SimClient({
       network: this.network,
       peer,
@@ -157,6 +162,7 @@ export class World {
     const added: SimGroup = { plan, watch, members: [], liars: [], departed: [], workers: [], admins: [] };
     this.groups.push(added);
     for (let index = 0; index < plan.members; index += 1) this.addMember(added);
+    for (let index = 0; index < plan.workers; index += 1) this.addWorker(added);
     for (let index = 0; index < plan.liars; index += 1) this.#addLiar(added);
     return added;
   }
@@ -169,6 +175,17 @@ export class World {
     group.members.push(member);
     member.start();
     return member;
+  }
+
+  /** A member of the worker library. */
+  addWorker(group: SimGroup): void {
+    const { process, peer } = this.#process('worker');
+    const { watch, plan } = group;
+    const random = this.#random.fork(process.name);
+    const { network } = this;
+    group.workers.push(
+      new WorkerMember({ watch, process, peer, network, random, cluster: 'sim', habits: plan.habits }),
+    );
   }
 
   #addLiar(group: SimGroup): void {
