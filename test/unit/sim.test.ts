@@ -37,16 +37,12 @@ describe('the simulator', () => {
     expect(missed.filter((name) => name !== 'active-offsets-never-expire')).toEqual([]);
   }, 60_000);
 
-  test.for(soonFound)(
-    'notices within a few seeds when a fence is missing: %s',
-    async (canary) => {
-      let isFound = false;
-      for (let seed = 1; seed <= SOON_SEEDS && !isFound; seed += 1)
-        isFound = (await simulate({ seed, canary })).isViolated;
-      expect(isFound).toBe(true);
-    },
-    60_000,
-  );
+  test.for(soonFound)('notices within a few seeds when a fence is missing: %s', { timeout: 60_000 }, async (canary) => {
+    let isFound = false;
+    for (let seed = 1; seed <= SOON_SEEDS && !isFound; seed += 1)
+      isFound = (await simulate({ seed, canary })).isViolated;
+    expect(isFound).toBe(true);
+  });
 });
 
 /** A scenario is played with other random delays each time: so often with its rule, at most so often without. */
@@ -61,6 +57,7 @@ describe('the directed scenarios', () => {
 
   test.for(Object.keys(scenarios) as ScenarioName[])(
     '%s: nothing is violated, and something is without its rule',
+    { timeout: 40_000 },
     async (name) => {
       const { canary }: Scenario = scenarios[name];
       for (let attempt = 1; attempt <= CLEAN_ATTEMPTS; attempt += 1) {
@@ -73,6 +70,5 @@ describe('the directed scenarios', () => {
       }
       expect(isCaught).toBe(true);
     },
-    40_000,
   );
 });
