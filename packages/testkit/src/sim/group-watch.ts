@@ -18,6 +18,9 @@ type Ledger = {
   ghosts: number;
 };
 
+/** Answers of a group's earlier life leave within so long after its end. */
+const ERA_MS = 100;
+
 export type Who = { readonly memberId: string; readonly generation: number };
 
 export class GroupWatch {
@@ -87,6 +90,8 @@ export class GroupWatch {
   }
 
   joined(who: Who, leader: string, answeredAt: number): void {
+    // Answered in the frame that also deleted the group: of a life that is over.
+    if (this.#forgottenAt >= 0 && answeredAt - this.#forgottenAt < ERA_MS) return;
     const known = this.#leaders.get(who.generation);
     if (known === undefined) this.#leaders.set(who.generation, leader);
     this.#verdicts.check(
