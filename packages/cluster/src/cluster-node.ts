@@ -103,18 +103,19 @@ export class ClusterNode {
 
   /**
    * Joins: takes the lease, learns the view, starts to claim.
-   * @throws NodeIdInUse, LeaseStoreUnavailable
+   * @throws NodeIdInUse, IncarnationOver, LeaseStoreUnavailable
    */
   async start(): Promise<void> {
     const { node, incarnation, bus, leases, clock, subjects, settings } = this.#options;
+    // Before the lease is there: whoever sees it and hears no heartbeat yet must find that somebody answers.
+    this.#listen(probeSubject(subjects, node, incarnation), (message) => {
+      if (message.reply !== '') bus.publish(message.reply, encode({ v: 1, node, incarnation }));
+    });
     await this.#lease.acquire(async (holder) => {
       const answer = await bus.request(probeSubject(subjects, node, holder), new Uint8Array(), settings.probeTimeoutMs);
       return answer.kind === 'reply';
     });
     if (this.#isStopped) return;
-    this.#listen(probeSubject(subjects, node, incarnation), (message) => {
-      if (message.reply !== '') bus.publish(message.reply, encode({ v: 1, node, incarnation }));
-    });
     this.#listen(subjects.node(node, `${incarnation}.offer`), (message) => this.#onOffer(message));
     this.#listen(subjects.heartbeats, (message) => this.#onHeartbeat(message));
     this.#endings.push(bus.onConnection((connected) => (connected ? void this.#afterGap() : this.#onDisconnect())));

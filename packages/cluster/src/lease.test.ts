@@ -1,7 +1,7 @@
 import { incarnation, nodeId } from '@muster/protocol';
 import { MemoryLeaseStore, MemoryNats, VirtualClock } from '@muster/testkit';
 import { describe, expect, test } from 'vitest';
-import { NodeIdInUse, NodeLease } from './lease.js';
+import { IncarnationOver, NodeIdInUse, NodeLease } from './lease.js';
 import { decodeLease, encodeLease, leaseKey } from './lease-entry.js';
 import { LeaseStoreUnavailable } from './ports.js';
 
@@ -186,6 +186,19 @@ describe('the lease of a node', () => {
     expect(lease()?.incarnation).toBe('a-1');
     await finish(second.acquire(answersNo));
     expect(lease()?.incarnation).toBe('a-2');
+  });
+
+  test('is over where it was marked before its first write was known to have landed (O4): a mark is never taken back', async () => {
+    const { clock, store, make, finish, lease, mark } = scene();
+    store.failNextWrite({ kind: 'ack-lost' }, 'a');
+    const acquiring = make('a-1').acquire(answersNo);
+    const settled = expect(acquiring).rejects.toThrow(IncarnationOver);
+    await clock.advance(10);
+    expect(lease()?.state).toBe('alive');
+    await mark();
+    await finish(acquiring.catch(() => {}));
+    await settled;
+    expect(lease()?.state).toBe('dead');
   });
 
   test('asks nobody whether a node that has left or is dead still answers', async () => {

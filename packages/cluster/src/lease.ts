@@ -31,6 +31,11 @@ export class NodeIdInUse extends Error {
   override readonly name = 'NodeIdInUse';
 }
 
+/** This incarnation has been marked dead before it was a member: the process starts another, or is started again. */
+export class IncarnationOver extends Error {
+  override readonly name = 'IncarnationOver';
+}
+
 export class NodeLease {
   readonly node: NodeId;
   readonly incarnation: Incarnation;
@@ -67,6 +72,7 @@ export class NodeLease {
    * Takes the node's key over from an earlier incarnation, or creates it.
    * @param isAnswering whether the incarnation that holds the key still answers probes
    * @throws NodeIdInUse where it does
+   * @throws IncarnationOver where this incarnation was marked dead meanwhile
    * @throws LeaseStoreUnavailable where the key could not be read and written for some time
    */
   async acquire(isAnswering: (incarnation: Incarnation) => Promise<boolean>): Promise<void> {
@@ -77,6 +83,12 @@ export class NodeLease {
       const mayLive = holder?.state === 'alive' || holder?.state === 'draining';
       if (isOther && mayLive && (await isAnswering(holder.incarnation))) {
         throw new NodeIdInUse(`node id ${this.node} is in use by a running process: give this node another --id`);
+      }
+      // O4: our own first write had landed, and somebody has marked it since. A mark is never taken back.
+      if (holder?.state === 'dead' && !isOther) {
+        throw new IncarnationOver(
+          `node ${this.node} was marked dead before it had started (${holder.markedBy}): start it again`,
+        );
       }
       this.#revision = existing?.revision ?? 0;
       const outcome = await this.#write();
