@@ -57,7 +57,7 @@ export const clusterSettingsDefaults = {
   listenBeforeClaimMs: 1_000,
   fencedBackoffMs: 1_000,
   fencedBackoffMaxMs: 30_000,
-  handOversMax: 4,
+  handOversMax: 2,
   claimsMax: 16,
   tickMs: 50,
   loadBound: 1.25,
