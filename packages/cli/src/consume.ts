@@ -30,6 +30,8 @@ type ConsumeFlags = AskingFlags & {
   readonly raw?: boolean;
 };
 
+/** How long a group may take to let us in; without a coordinator nobody ever would. */
+const JOIN_TIMEOUT_MS = 30_000;
 const CLOSE_TIMEOUT_MS = 10_000;
 
 export function addConsume(program: Command, cli: Cli): void {
@@ -78,6 +80,7 @@ export function from(text: string): From {
 async function justLook(session: Session, choices: readonly TopicChoice[], flags: ConsumeFlags): Promise<void> {
   const ending = new Ending(session.io.interrupted(), flags);
   const writer = new MessageWriter(session.io, flags.output, flags.raw === true);
+  ending.begin();
   try {
     await lookAt(session, choices, flags.from, ending.signal, async (message) => {
       if (ending.signal.aborted) return;
@@ -120,6 +123,7 @@ async function consumeInGroup(
     group,
     topics: choices.map(({ topic }) => topic),
     codec: bytesCodec,
+    joinTimeoutMs: JOIN_TIMEOUT_MS,
     start: flags.from.kind === 'time' ? { timeMs: flags.from.atMs } : flags.from.kind,
   });
   const consumer = await joining.catch((thrown: unknown) => {
@@ -128,6 +132,7 @@ async function consumeInGroup(
     throw thrown;
   });
   if (consumer === undefined) return;
+  ending.begin();
   signal.removeEventListener('abort', giveUp);
   const stop = () => void consumer.close({ timeoutMs: CLOSE_TIMEOUT_MS });
   signal.addEventListener('abort', stop, { once: true });
@@ -161,6 +166,9 @@ class Ending {
     this.#leftMessages = flags.maxMessages ?? Number.POSITIVE_INFINITY;
     if (interrupted.aborted) this.#controller.abort();
     interrupted.addEventListener('abort', () => this.#controller.abort(), { once: true });
+  }
+  /** From here on messages can come: quiet counts. */
+  begin(): void {
     this.#restartIdle();
   }
   get signal(): AbortSignal {

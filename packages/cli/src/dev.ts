@@ -135,7 +135,7 @@ nats-server ${version} at ${url}, coordinator of cluster "${cluster}" ready${sto
 
 In another terminal:
   export NATS_URL=${url}
-${topic.length > 0 ? '' : `  muster topics create ${name} --partitions 4${ofCluster}\n`}  muster produce ${name} hello${ofCluster}
+${topic.length > 0 ? '' : `  muster topics create ${name} --partitions 4${ofCluster}\n`}  muster produce ${name} '{"total":40}'${ofCluster}
   muster consume ${name} --group test${ofCluster}
   muster groups describe test${ofCluster}
 

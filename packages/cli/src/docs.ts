@@ -49,7 +49,8 @@ muster consume orders --group test
 muster groups describe test
 \`\`\`
 
-Commands ask only on a terminal. Without one, what would destroy something needs \`--force\` and is refused otherwise; nothing waits
+Commands ask only on a terminal. Without one, what would destroy something needs \`--force\` and is refused otherwise
+(\`reset-offsets --execute\` has said it already); nothing waits
 for an answer that cannot come. Results go to standard output, everything else to standard error.`;
 
 const connectionText = `Commands that ask a cluster find it as natscli does: options go before environment variables, these before the NATS context

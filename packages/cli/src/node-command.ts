@@ -47,7 +47,10 @@ async function runNode(flags: Readonly<Record<string, unknown>>, { io }: Cli): P
     await node.drain();
     return exitCodes.ok;
   } catch (error) {
-    log.fatal({ err: error }, error instanceof Error ? error.message : String(error));
+    // What has a name of its own says what was found and what is allowed; a stack helps only with what nobody foresaw.
+    if (error instanceof Error && /^(Type|Range|Reference|Syntax)?Error$/.test(error.name))
+      log.fatal({ err: error }, error.message);
+    else log.fatal(error instanceof Error ? error.message : String(error));
     return exitCodes.failed;
   }
 }

@@ -37,6 +37,13 @@ describe('the configuration of a node', () => {
     });
   });
 
+  test('takes the servers from NATS_URL where nothing of our own names them', () => {
+    const env = { NATS_URL: 'nats://c:3' };
+    expect(readConfig({ flags: {}, env, file: undefined }).servers).toEqual(['nats://c:3']);
+    const both = { ...env, MUSTER_SERVERS: 'nats://a:1' };
+    expect(readConfig({ flags: {}, env: both, file: undefined }).servers).toEqual(['nats://a:1']);
+  });
+
   test('has a flag and a variable for every option, and says what it is for', () => {
     for (const { flag, env, what } of configOptions) {
       expect(flag).toMatch(/^--[a-z-]+$/);

@@ -21,7 +21,11 @@ const schema = z
   .strictObject({
     cluster: token.default('default').describe('name of the cluster; prefix of its subjects and streams'),
     id: token.optional().describe('node id, unique in the cluster; random by default'),
-    servers: z.array(z.string().min(1)).min(1).default(['nats://127.0.0.1:4222']).describe('NATS servers'),
+    servers: z
+      .array(z.string().min(1))
+      .min(1)
+      .default(['nats://127.0.0.1:4222'])
+      .describe('NATS servers; NATS_URL counts, too'),
     user: z.string().optional().describe('NATS user'),
     password: z.string().optional().describe('NATS password'),
     token: z.string().optional().describe('NATS token'),
@@ -120,7 +124,9 @@ export function readConfig(sources: {
   }
   const merged: Record<string, unknown> = {};
   for (const { key, env } of configOptions) {
-    const value = sources.flags[key] ?? sources.env[env] ?? file[key];
+    // NATS_URL is what NATS' own tools read; our own name goes before it.
+    const fromEnv = sources.env[env] ?? (key === 'servers' ? sources.env['NATS_URL'] : undefined);
+    const value = sources.flags[key] ?? fromEnv ?? file[key];
     if (value !== undefined) merged[key] = typeof value === 'string' ? fromText(key, value) : value;
   }
   const parsed = schema.safeParse(merged);

@@ -57,6 +57,7 @@ export async function startNode(config: NodeConfig, log: Logger): Promise<Runnin
   );
   const incarnation = incarnationOf(random.id());
   const nodeLog = log.child({ node, cluster: config.cluster });
+  nodeLog.info({ servers: config.servers }, 'connecting to NATS');
   const connection = await connectNats({ ...connectOptions(config), name: `muster-${node}` });
   const bus = new NatsBus(connection, {
     onProblem: (problem) => logProblem(nodeLog, problem),
@@ -122,7 +123,14 @@ export async function startNode(config: NodeConfig, log: Logger): Promise<Runnin
       over: parts.over,
       stop,
       drain: async () => {
-        nodeLog.info('draining: every partition is handed over');
+        const others = parts.cluster.nodes.filter((other) => other !== node).length;
+        const graceMs = config.shutdownGraceMs;
+        if (others > 0) nodeLog.info({ others }, 'draining: every partition is handed over');
+        else
+          nodeLog.warn(
+            { graceMs },
+            'draining, but no other node is there: serving on until the grace period is nearly over',
+          );
         await parts.cluster.drain(monotonicMs(clock.now() + config.shutdownGraceMs));
         await bus.roundTrip(1_000);
         await stop();

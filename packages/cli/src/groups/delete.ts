@@ -123,7 +123,7 @@ function addRemoveMember(groups: Command, cli: Cli): void {
     .option('--member <id>', 'member id (CONSUMER-ID); may be repeated', collect)
     .option('--instance-id <id>', 'instance id of a static member; may be repeated', collect)
     .option('--all', 'every member')
-    .option('--reason <text>', 'kept in the history of the group')
+    .option('--reason <text>', 'told to the coordinator with the removal')
     .option('--force', forceText);
   examples(
     remove,
