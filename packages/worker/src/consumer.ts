@@ -86,10 +86,10 @@ export class Consumer<Value> {
     this.group = options.group;
     this.#topics = this.#declared(options.topics);
     this.#ownership = this.#makeOwnership();
-    const { client, environment, clientId } = context;
+    const { client, environment, clientId, clientHost } = context;
     const common = { client, environment, logger: this.#logger, ...this.#settings };
     const handler = this.#ownership;
-    this.#membership = new Membership({ ...common, clientId, protocolType: 'consumer', handler });
+    this.#membership = new Membership({ ...common, clientId, clientHost, protocolType: 'consumer', handler });
     this.#committer = new Committer({
       ...common,
       membership: this.#membership,

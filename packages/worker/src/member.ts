@@ -54,7 +54,7 @@ export class Member implements MemberHandler {
 
   /** Use `muster.member`. Throws MusterError INVALID_ARGUMENT. */
   constructor(context: MusterContext, options: PlainMemberOptions) {
-    const { client, environment, clientId } = context;
+    const { client, environment, clientId, clientHost } = context;
     const settings = memberSettings(options);
     this.#context = context;
     this.#options = options;
@@ -63,6 +63,7 @@ export class Member implements MemberHandler {
       client,
       environment,
       clientId,
+      clientHost,
       logger: options.logger ?? context.logger,
       protocolType: options.protocolType,
       handler: this,

@@ -10,6 +10,7 @@ describe('joining', () => {
     membership.start();
     await stable();
     expect(coordinator.of('join').map(({ body }) => body.memberId)).toEqual(['', 'member-1']);
+    expect(coordinator.of('join')[0]?.body).toMatchObject({ clientId: 'test', clientHost: 'test-host' });
     expect(coordinator.of('sync')[0]?.body.assignments).toEqual([
       { memberId: 'member-1', assignment: Buffer.from([9]) },
     ]);

@@ -17,4 +17,6 @@ export interface MusterContext {
   readonly logger: Logger;
   readonly telemetry: Telemetry;
   readonly clientId: string;
+  /** Where the process runs, for people; empty where it is not known. */
+  readonly clientHost: string;
 }

@@ -2,6 +2,7 @@
  * The entry: one connection to NATS, and from it consumers, members, producers, topics and administration.
  */
 
+import { hostname } from 'node:os';
 import { Subjects } from '@muster/protocol';
 import { type NatsConnection, nuid } from 'nats';
 import { Admin } from './admin.js';
@@ -80,7 +81,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Muster> {
   const transport = new NatsTransport(live, { isOwn: connection === undefined, ...inbox });
   const streams = new NatsStreams(live, transport, environment);
   const ports = { transport, streams, environment, logger, telemetry };
-  return new Muster({ cluster, clientId: clientId ?? nats.name ?? 'muster', ...ports });
+  return new Muster({ cluster, clientId: clientId ?? nats.name ?? 'muster', clientHost: hostname(), ...ports });
 }
 
 export class Muster {
@@ -96,19 +97,30 @@ export class Muster {
   constructor(parts: {
     readonly cluster: string;
     readonly clientId: string;
+    /** Default: empty. */
+    readonly clientHost?: string;
     readonly transport: Transport;
     readonly streams: Streams;
     readonly environment: Environment;
     readonly logger: Logger;
     readonly telemetry?: Telemetry;
   }) {
-    const { cluster, clientId, transport, streams, environment, logger, telemetry = noTelemetry } = parts;
+    const {
+      cluster,
+      clientId,
+      clientHost = '',
+      transport,
+      streams,
+      environment,
+      logger,
+      telemetry = noTelemetry,
+    } = parts;
     const subjects = new Subjects(cluster);
     this.cluster = cluster;
     this.topics = new Topics({ streams, clock: environment.clock, cluster, subjects });
     this.#transport = transport;
     const client = new CoordinatorClient({ transport, subjects, environment, logger });
-    this.#context = { client, streams, topics: this.topics, environment, logger, clientId, telemetry };
+    this.#context = { client, streams, topics: this.topics, environment, logger, clientId, clientHost, telemetry };
   }
 
   /**

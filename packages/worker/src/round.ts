@@ -25,6 +25,7 @@ export interface RoundOptions {
   readonly groupId: GroupId;
   readonly groupInstanceId: InstanceId | null;
   readonly clientId: string;
+  readonly clientHost: string;
   readonly protocolType: string;
   readonly sessionTimeoutMs: number;
   readonly rebalanceTimeoutMs: number;
@@ -125,13 +126,14 @@ function joinRequest(
     readonly reason: string | undefined;
   },
 ): JoinRequest {
-  const { groupId, groupInstanceId, clientId, sessionTimeoutMs, rebalanceTimeoutMs, protocolType } = options;
+  const { groupId, groupInstanceId, clientId, clientHost, sessionTimeoutMs, rebalanceTimeoutMs, protocolType } =
+    options;
   return {
     groupId,
     memberId: joining.memberId,
     groupInstanceId,
     clientId,
-    clientHost: '',
+    clientHost,
     sessionTimeoutMs,
     rebalanceTimeoutMs,
     protocolType,

@@ -57,6 +57,7 @@ export function memberScene(options: Partial<MembershipOptions> = {}) {
     groupId: groupId('billing'),
     groupInstanceId: null,
     clientId: 'test',
+    clientHost: 'test-host',
     protocolType: 'test',
     sessionTimeoutMs: 10_000,
     rebalanceTimeoutMs: 30_000,
