@@ -257,6 +257,15 @@ describe('a group with members', () => {
     expect(first?.['consumerId']).toMatch(/./);
   });
 
+  it('is shown beside a group that does not exist, which is said so', async () => {
+    for (const command of ['describe', 'members', 'state']) {
+      const shown = await cli('groups', command, group, 'nobody-has-made-this');
+      expect(shown.code).toBe(6);
+      expect(shown.stdout).toContain(group);
+      expect(shown.stderr).toContain('"nobody-has-made-this" does not exist');
+    }
+  });
+
   it('is listed, with its state and members', async () => {
     expect(await rows('groups', 'list', '--state', 'Stable')).toContainEqual(
       expect.objectContaining({ group, state: 'Stable' }),

@@ -9,11 +9,11 @@ import { type AskingFlags, asking, examples } from '../commands.js';
 import { exitCodes } from '../exit-codes.js';
 import { CliError } from '../failure.js';
 import type { Cli } from '../io.js';
-import { type Report, type Row, show } from '../output.js';
+import type { Report, Row } from '../output.js';
 import { type Session, withSession } from '../session.js';
 import { logEnds } from '../stream-facts.js';
 import { membersReport } from './members.js';
-import { chosenGroups, existingGroup, takesGroups } from './selection.js';
+import { chosenGroups, existingGroup, showOnEach, takesGroups } from './selection.js';
 import { stateReport } from './state.js';
 
 const MS_PER_SECOND = 1_000;
@@ -44,8 +44,7 @@ export function addDescribe(groups: Command, cli: Cli): void {
       if (wanted.length > 1) throw new CliError(exitCodes.usage, 'give one of --offsets, --members and --state');
       const chosen = await chosenGroups(session.admin, names, flags.allGroups === true);
       const report = flags.members === true ? membersReport : flags.state === true ? stateReport : offsetsReport;
-      show(session.io, flags.output, await report(session, chosen));
-      return exitCodes.ok;
+      return showOnEach(session, flags.output, chosen, report);
     }),
   );
 }

@@ -4,12 +4,11 @@
 
 import type { Command } from 'commander';
 import { type AskingFlags, asking, examples } from '../commands.js';
-import { exitCodes } from '../exit-codes.js';
 import type { Cli } from '../io.js';
-import { type Report, type Row, show } from '../output.js';
+import type { Report, Row } from '../output.js';
 import { type Session, withSession } from '../session.js';
 import { assignmentText, partitionsOf } from './assignment.js';
-import { chosenGroups, existingGroup, takesGroups } from './selection.js';
+import { chosenGroups, existingGroup, showOnEach, takesGroups } from './selection.js';
 
 type MembersFlags = AskingFlags & { readonly allGroups?: boolean };
 
@@ -19,8 +18,7 @@ export function addMembers(groups: Command, cli: Cli): void {
   asking(members).action((names: string[], flags: MembersFlags) =>
     withSession(cli, flags, async (session) => {
       const chosen = await chosenGroups(session.admin, names, flags.allGroups === true);
-      show(session.io, flags.output, await membersReport(session, chosen));
-      return exitCodes.ok;
+      return showOnEach(session, flags.output, chosen, membersReport);
     }),
   );
 }

@@ -5,8 +5,10 @@
 import type { DescribeReply } from '@muster/protocol';
 import type { Admin } from '@muster/worker';
 import type { Command } from 'commander';
-import { exitCodes } from '../exit-codes.js';
+import { type ExitCode, exitCodes } from '../exit-codes.js';
 import { CliError } from '../failure.js';
+import { type Format, type Report, show } from '../output.js';
+import type { Session } from '../session.js';
 
 /** Adds the argument and the option that `chosenGroups` reads. */
 export function takesGroups(command: Command): Command {
@@ -37,4 +39,32 @@ export async function existingGroup(admin: Admin, group: string): Promise<Descri
     `the group ${JSON.stringify(group)} does not exist`,
     '"muster groups list" shows the groups',
   );
+}
+
+/**
+ * Shows a report on several groups. One that does not exist is said so and keeps the others from nobody.
+ * @returns the exit code: partly where some exist; throws CliError notFound where none does
+ */
+export async function showOnEach(
+  session: Session,
+  format: Format,
+  groups: readonly string[],
+  reportOn: (session: Session, groups: readonly string[]) => Promise<Report>,
+): Promise<ExitCode> {
+  const missing: CliError[] = [];
+  const existing: string[] = [];
+  for (const group of groups) {
+    try {
+      await existingGroup(session.admin, group);
+      existing.push(group);
+    } catch (error) {
+      if (!(error instanceof CliError)) throw error;
+      missing.push(error);
+    }
+  }
+  const [first] = missing;
+  if (first !== undefined && existing.length === 0) throw first;
+  for (const { message } of missing) session.io.err(`error: ${message}\n`);
+  show(session.io, format, await reportOn(session, existing));
+  return missing.length === 0 ? exitCodes.ok : exitCodes.partly;
 }

@@ -4,11 +4,10 @@
 
 import type { Command } from 'commander';
 import { type AskingFlags, asking, examples } from '../commands.js';
-import { exitCodes } from '../exit-codes.js';
 import type { Cli } from '../io.js';
-import { type Report, type Row, show } from '../output.js';
+import type { Report, Row } from '../output.js';
 import { type Session, withSession } from '../session.js';
-import { chosenGroups, existingGroup, takesGroups } from './selection.js';
+import { chosenGroups, existingGroup, showOnEach, takesGroups } from './selection.js';
 
 type StateFlags = AskingFlags & { readonly allGroups?: boolean };
 
@@ -18,8 +17,7 @@ export function addState(groups: Command, cli: Cli): void {
   asking(state).action((names: string[], flags: StateFlags) =>
     withSession(cli, flags, async (session) => {
       const chosen = await chosenGroups(session.admin, names, flags.allGroups === true);
-      show(session.io, flags.output, await stateReport(session, chosen));
-      return exitCodes.ok;
+      return showOnEach(session, flags.output, chosen, stateReport);
     }),
   );
 }
