@@ -136,7 +136,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     file: 'join-reply.ts',
-    line: 'const leader = supportSkippingAssignment ? group.leader : leaderBefore;',
+    line: 'const leader = supportSkippingAssignment ? group.leader : toldBefore;',
     becomes: 'const leader = group.leader;',
     breaks: 'a restarted leader of an old client assigns without knowing the members',
   },
