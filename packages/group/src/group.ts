@@ -70,8 +70,16 @@ export type RebalanceCause =
   | 'group-too-large'
   | 'removed-before-load';
 
-/** A rebalance under way. Wall time, because it may end on another node than it began on. */
-export type Round = { readonly cause: string; readonly memberId: MemberId; readonly startedAt: WallMs };
+/**
+ * A rebalance under way. Wall time, because it may end on another node than it began on. `reason`: the first that somebody gave for
+ * a removal, at most REASON_LENGTH_MAX long as the wire has it.
+ */
+export type Round = {
+  readonly cause: string;
+  readonly memberId: MemberId;
+  readonly startedAt: WallMs;
+  readonly reason: string | null;
+};
 
 /** A JoinGroup that waits. `newcomer`: the member has not been in a generation yet. */
 export type ParkedJoin = { readonly ref: RequestId; readonly newcomer: boolean };
@@ -104,7 +112,8 @@ export type PreparingPhase = {
   readonly protocol: string | null;
   readonly joins: Map<MemberId, ParkedJoin>;
   timer: JoinTimer;
-  readonly round: Round;
+  /** Replaced as a whole, never edited. */
+  round: Round;
   /** What the log says meanwhile; null for a group that was never recorded. */
   readonly durable: DurableView | null;
 };

@@ -5,7 +5,7 @@
 import type { WallMs } from '@muster/protocol';
 import { decodeAssignment } from '@muster/protocol';
 import { REBALANCES_KEPT } from './bounds.js';
-import type { Group, Round } from './group.js';
+import type { Group, PreparingPhase, Round } from './group.js';
 import { CONSUMER_PROTOCOL_TYPE } from './protocols.js';
 
 /** Notes a round that ended: in Stable, in Empty, or because another one began before the leader assigned. */
@@ -18,8 +18,14 @@ export function closeRound(group: Group, round: Round, now: WallMs, moved: numbe
     durationMs: Math.max(now - round.startedAt, 0),
     members: group.members.size,
     moved,
+    reason: round.reason,
   };
   group.rebalances = [...group.rebalances.slice(1 - REBALANCES_KEPT), entry];
+}
+
+/** Keeps why somebody was removed. The first word counts: a round that began for another reason may have it from a later removal. */
+export function noteReason(phase: PreparingPhase, reason: string | null): void {
+  if (phase.round.reason === null && reason !== null) phase.round = { ...phase.round, reason };
 }
 
 /**

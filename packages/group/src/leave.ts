@@ -9,6 +9,7 @@ import { errorCode } from '@muster/protocol';
 import type { Refusal } from './answers.js';
 import { NO_MEMBER } from './answers.js';
 import type { Group, Member } from './group.js';
+import { noteReason } from './history.js';
 import { forgetPending, removeMember } from './membership.js';
 import { memberOfInstance } from './protocols.js';
 import { openRound, settleRound } from './rebalance.js';
@@ -22,8 +23,9 @@ export function handleLeave(turn: Turn, ref: RequestId, request: LeaveRequest): 
   if (group?.phase.kind === 'Dead') return refuse(turn, ref, 'COORDINATOR_NOT_AVAILABLE');
   const members: LeaveReply['members'] = [];
   let firstRemoved: MemberId | undefined;
+  let firstReason: string | null = null;
   let pendingForgotten = false;
-  for (const { memberId, groupInstanceId } of request.members) {
+  for (const { memberId, groupInstanceId, reason } of request.members) {
     const leaving = group === undefined ? unknownMember : whoLeaves(group, { memberId, groupInstanceId });
     let error: ErrorName = 'NONE';
     if (leaving.kind === 'refused') error = leaving.error;
@@ -33,22 +35,30 @@ export function handleLeave(turn: Turn, ref: RequestId, request: LeaveRequest): 
         pendingForgotten = true;
       } else {
         firstRemoved ??= leaving.member.memberId;
+        if (reason !== '') firstReason ??= reason;
         removeMember(turn, group, leaving.member);
       }
     }
     members.push({ memberId, groupInstanceId, error: errorCode(error) });
   }
   turn.effects.replies.push({ api: 'leave', ref, error: 'NONE', fields: { members } });
-  if (group !== undefined) afterLeaving(turn, group, firstRemoved, pendingForgotten);
+  if (group !== undefined) afterLeaving(turn, group, { removed: firstRemoved, reason: firstReason, pendingForgotten });
 }
 
 /** kafka: one rebalance for the whole batch. An id that was never used disturbs nobody, but may be all that a round waits for. */
-function afterLeaving(turn: Turn, group: Group, removed: MemberId | undefined, pendingForgotten: boolean): void {
-  const { kind } = group.phase;
+function afterLeaving(
+  turn: Turn,
+  group: Group,
+  left: { readonly removed: MemberId | undefined; readonly reason: string | null; readonly pendingForgotten: boolean },
+): void {
+  const { removed, reason, pendingForgotten } = left;
+  const { phase } = group;
+  const { kind } = phase;
   if (removed !== undefined && (kind === 'Stable' || kind === 'CompletingRebalance')) {
-    openRound(turn, group, { cause: 'member-left', memberId: removed, memberRemoved: true });
+    openRound(turn, group, { cause: 'member-left', memberId: removed, reason, memberRemoved: true });
     settleRound(turn, group);
   } else if (kind === 'PreparingRebalance' && (removed !== undefined || pendingForgotten)) {
+    noteReason(phase, reason);
     settleRound(turn, group);
   }
 }

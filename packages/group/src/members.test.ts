@@ -1,3 +1,4 @@
+import { groupApis, REASON_LENGTH_MAX } from '@muster/protocol';
 import { describe, expect, it } from 'vitest';
 import { join, joinDefaults, joined, stable, sync, synced, text, World } from '../test/world.js';
 import { loadingReply, unloadedReply } from './index.js';
@@ -239,6 +240,56 @@ describe('the history of rebalances', () => {
     join(world, { memberId });
     world.send('sync', { memberId, generationId: 2, assignments });
     expect(world.group.rebalances.at(-1)?.moved).toBe(0);
+  });
+
+  it('keeps why a member was removed, also over a failover: the first reason of those that went together', () => {
+    const world = new World();
+    const [leader = '', follower = '', third = ''] = stable(world, [{}, {}, {}]);
+    const [silent, asked] = [{ memberId: follower }, { memberId: third, reason: 'stuck deploy' }];
+    world.send('leave', {
+      members: [{ ...silent, reason: '' }, asked, { memberId: 'stranger', reason: 'never here' }],
+    });
+    join(world, { memberId: leader });
+    sync(world, leader, world.group.generation);
+    expect(world.group.rebalances.at(-1)).toMatchObject({ cause: 'member-left', memberId: follower });
+    expect(world.group.rebalances.at(-1)?.reason).toBe('stuck deploy');
+    world.reload();
+    expect(world.send('describe', {})!.fields.rebalances.at(-1)?.reason).toBe('stuck deploy');
+    expect(world.send('describe', {})!.fields.rebalances[0]?.reason).toBeNull();
+  });
+
+  it('keeps the reason of a round that is not over when the log moves', () => {
+    const world = new World();
+    const [leader = '', follower = ''] = stable(world, two);
+    world.send('leave', { members: [{ memberId: follower, reason: 'stuck deploy' }] });
+    join(world, { memberId: leader });
+    world.reload();
+    expect(world.state).toBe('CompletingRebalance');
+    sync(world, leader, world.group.generation);
+    expect(world.group.rebalances.at(-1)?.reason).toBe('stuck deploy');
+  });
+
+  it('keeps the reason of a removal during a round that began otherwise, and of the last member', () => {
+    const world = new World();
+    const [leader = '', follower = ''] = stable(world, two);
+    join(world, { memberId: leader });
+    expect(world.state).toBe('PreparingRebalance');
+    world.send('leave', { members: [{ memberId: follower, reason: 'first' }] });
+    sync(world, leader, world.group.generation);
+    expect(world.group.rebalances.at(-1)).toMatchObject({ cause: 'leader-rejoined', reason: 'first' });
+    world.send('leave', { members: [{ memberId: leader, reason: 'last' }] });
+    expect(world.state).toBe('Empty');
+    expect(world.group.rebalances.at(-1)).toMatchObject({ cause: 'member-left', reason: 'last' });
+  });
+
+  it('takes no reason longer than the wire allows', () => {
+    const leave = (length: number) =>
+      groupApis.leave.request.safeParse({
+        groupId: 'g',
+        members: [{ memberId: 'm', groupInstanceId: null, reason: 'x'.repeat(length) }],
+      });
+    expect(leave(REASON_LENGTH_MAX).success).toBe(true);
+    expect(leave(REASON_LENGTH_MAX + 1).success).toBe(false);
   });
 
   it('forgets all but the last 32', () => {

@@ -30,6 +30,8 @@ const REPEATED_WAIT_MS_MIN = 1_000;
 export type RoundStart = {
   readonly cause: RebalanceCause;
   readonly memberId: MemberId;
+  /** Why somebody removed the member, where that was said. */
+  readonly reason?: string | null;
   /** A recorded member was taken out before: what the log says is a generation that must not go on. */
   readonly memberRemoved: boolean;
   /** A member that was added before and is not recorded yet. */
@@ -41,7 +43,7 @@ export type RoundStart = {
  * what it has to change and calls `settleRound`.
  */
 export function openRound(turn: Turn, group: Group, start: RoundStart): void {
-  const { cause, memberId } = start;
+  const { cause, memberId, reason = null } = start;
   const { phase } = group;
   if (phase.kind === 'PreparingRebalance' || phase.kind === 'Dead') throw new Error(`no round opens in ${phase.kind}`);
   const initial = phase.kind === 'Empty';
@@ -63,7 +65,7 @@ export function openRound(turn: Turn, group: Group, start: RoundStart): void {
       protocol: phase.kind === 'Empty' ? null : phase.protocol,
       joins: new Map(),
       timer: { kind: 'unset', initial },
-      round: { cause, memberId, startedAt: wallNow },
+      round: { cause, memberId, startedAt: wallNow, reason },
       durable,
     },
     wallNow,

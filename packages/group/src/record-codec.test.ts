@@ -1,12 +1,36 @@
+import { decode } from '@muster/protocol';
 import { describe, expect, it } from 'vitest';
-import { stable, World } from '../test/world.js';
+import { join, stable, World } from '../test/world.js';
 import { checkpointRecords, decodeRecord, encodeRecord, GroupReplay, RecordError } from './index.js';
+
+/** Where fields of a snapshot stand, after its kind and version. */
+const ROUND = 6;
+const REBALANCES = 9;
+
+function decoded(bytes: Uint8Array): unknown[] {
+  const result = decode(bytes);
+  if (!result.ok || !Array.isArray(result.value)) throw new Error('no record');
+  return result.value;
+}
 
 describe('records', () => {
   it('come back as they were written', () => {
     const world = new World();
     stable(world, [{ groupInstanceId: 'a' }, {}]);
     for (const record of checkpointRecords(world.group)) expect(decodeRecord(encodeRecord(record))).toEqual(record);
+  });
+
+  it('of a version that knew no reasons are read without one', () => {
+    const world = new World();
+    const [leader = '', follower = ''] = stable(world, [{}, {}]);
+    world.send('leave', { members: [{ memberId: follower, reason: 'stuck' }] });
+    join(world, { memberId: leader });
+    const newest = world.log.map(({ bytes }) => decoded(bytes)).findLast(([kind]) => kind === 1) ?? [];
+    const older = newest.map((field, at) => (at === 2 + ROUND && Array.isArray(field) ? field.slice(0, 3) : field));
+    older[2 + REBALANCES] = (newest[2 + REBALANCES] as unknown[][]).map((entry) => entry.slice(0, 7));
+    const [now, then] = [decodeRecord(newest), decodeRecord(older)];
+    expect(now).toMatchObject({ round: { cause: 'member-left', reason: 'stuck' } });
+    expect(then).toMatchObject({ round: { cause: 'member-left', reason: null }, rebalances: [{ reason: null }] });
   });
 
   it('of an unknown kind are skipped with a warning', () => {

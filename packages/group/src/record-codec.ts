@@ -73,7 +73,7 @@ function metadataFields(record: SnapshotRecord | SnapshotDeltaRecord, members: r
     protocol,
     leader,
     stateChangedAt,
-    round === null ? null : [round.cause, round.memberId, round.startedAt],
+    round === null ? null : [round.cause, round.memberId, round.startedAt, round.reason],
     rebalanceDue,
     members.map(encodeMember),
     record.rebalances.map(encodeRebalance),
@@ -96,8 +96,8 @@ function encodeMember(member: MemberRecord): Values {
 }
 
 function encodeRebalance(entry: RebalanceEntry): Values {
-  const { generationId, cause, memberId, startedAtMs, durationMs, members, moved } = entry;
-  return [generationId, cause, memberId, startedAtMs, durationMs, members, moved];
+  const { generationId, cause, memberId, startedAtMs, durationMs, members, moved, reason } = entry;
+  return [generationId, cause, memberId, startedAtMs, durationMs, members, moved, reason];
 }
 
 function encodeOffset(stored: StoredOffset): Values {
@@ -207,6 +207,7 @@ function decodeRound(fields: Fields): Round {
     cause: fields.text('cause'),
     memberId: fields.memberId('member id'),
     startedAt: fields.wallMs('start'),
+    reason: fields.textIfThere('reason'),
   };
 }
 
@@ -238,6 +239,7 @@ function decodeRebalance(fields: Fields): RebalanceEntry {
     durationMs: fields.number('duration'),
     members: fields.integer('members'),
     moved: fields.orNull('moved', isInteger),
+    reason: fields.textIfThere('reason'),
   };
 }
 
@@ -307,6 +309,11 @@ class Fields {
   /** A value of the guard's type, or null. */
   orNull<T extends string | number | InstanceId>(name: string, guard: (value: unknown) => value is T): T | null {
     return this.#take(name, 'a value or null', (value): value is T | null => value === null || guard(value));
+  }
+
+  /** A text or null that records of an earlier version end before. */
+  textIfThere(name: string): string | null {
+    return this.#next < this.#values.length ? this.orNull(name, isText) : null;
   }
 
   list<T>(name: string, decodeEach: (fields: Fields) => T): readonly T[] {

@@ -212,6 +212,6 @@ function loadPhase(turn: Turn, group: Group, { state, protocol, round, stateChan
     protocol,
     syncs: new Map(),
     syncWait: { unsynced: new Set(group.members.keys()), deadline },
-    round: round ?? { cause: 'unknown', memberId: NO_MEMBER, startedAt: stateChangedAt },
+    round: round ?? { cause: 'unknown', memberId: NO_MEMBER, startedAt: stateChangedAt, reason: null },
   };
 }

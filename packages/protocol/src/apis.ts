@@ -170,6 +170,8 @@ export const rebalanceEntry = z.object({
   members: z.int(),
   /** Topic partitions that changed hands; null where the assignments are not readable. */
   moved: z.int().nullable(),
+  /** What was said with the first removal of the round (LeaveGroup); null where nothing was, or by an older node. */
+  reason: z.string().nullable().default(null),
 });
 export const describeReply = z.object({
   groupId: group,
