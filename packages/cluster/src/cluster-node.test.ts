@@ -1,5 +1,5 @@
 import { epoch, incarnation, monotonicMs, nodeId, type Partition, partition, Subjects } from '@muster/protocol';
-import { MemoryLeaseStore, MemoryNats, VirtualClock } from '@muster/testkit';
+import { MemoryLeaseStore, MemoryNats, SeededRandom, VirtualClock } from '@muster/testkit';
 import { describe, expect, test } from 'vitest';
 import { ClusterNode, type ClusterReport } from './cluster-node.js';
 import { probeSubject } from './detector.js';
@@ -28,6 +28,7 @@ function scene() {
       reigns += 1;
       return Promise.resolve({ kind: 'claimed', epoch: epoch(reigns) });
     },
+    prepare: async (index) => void calls.push(`prepare ${index}`),
     suspend: () => void calls.push('suspend'),
     resume: () => {
       calls.push('resume');
@@ -46,6 +47,7 @@ function scene() {
     bus,
     leases: store,
     clock: nats.clockOf('a'),
+    random: new SeededRandom(1),
     settings: clusterSettingsDefaults,
     host,
     report: (report) => reports.push(report),

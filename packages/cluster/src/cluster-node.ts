@@ -15,7 +15,7 @@ import { encodeHeartbeat, encodeOffer, parseHeartbeat, parseOffer } from './mess
 import type { OwnershipReport } from './ownership.js';
 import { Ownership } from './ownership.js';
 import type { PartitionHost } from './partition-host.js';
-import type { Bus, BusMessage, Clock, LeaseStore } from './ports.js';
+import type { Bus, BusMessage, Clock, LeaseStore, Random } from './ports.js';
 import type { ClusterSettings } from './settings.js';
 import { View } from './view.js';
 
@@ -34,6 +34,7 @@ export type ClusterNodeOptions = {
   readonly bus: Bus;
   readonly leases: LeaseStore;
   readonly clock: Clock;
+  readonly random: Random;
   readonly settings: ClusterSettings;
   readonly host: PartitionHost;
   readonly report: (report: ClusterReport) => void;
@@ -42,6 +43,9 @@ export type ClusterNodeOptions = {
   /** A partition is served by this node from now on, or again. */
   readonly onServing: (partition: Partition, epoch: Epoch) => void;
 };
+
+/** A partition that its owner is about to give away. */
+type Offering = { readonly partition: Partition; readonly epoch: Epoch; readonly offeredTo: NodeId };
 
 export class ClusterNode {
   readonly #options: ClusterNodeOptions;
@@ -91,11 +95,13 @@ export class ClusterNode {
       view: this.#view,
       host: options.host,
       clock,
+      random: options.random,
       settings,
       isConnected: () => bus.connected && !this.#isPaused,
       leaseProofSentAt: () => this.#lease.proofSentAt,
       hasSameView: (other) => this.#viewOf.get(other) === this.#view.hash,
       look: (other, holder) => this.#look(other, holder),
+      prepare: (change) => this.#prepare(change),
       announce: (change) => this.#announce(change),
       report,
     });
@@ -117,6 +123,7 @@ export class ClusterNode {
     });
     if (this.#isStopped) return;
     this.#listen(subjects.node(node, `${incarnation}.offer`), (message) => this.#onOffer(message));
+    this.#listen(subjects.node(node, `${incarnation}.prepare`), (message) => void this.#onPrepare(message));
     this.#listen(subjects.heartbeats, (message) => this.#onHeartbeat(message));
     this.#endings.push(bus.onConnection((connected) => (connected ? void this.#afterGap() : this.#onDisconnect())));
     // From here on the lease has to be kept, however long the watch takes to begin.
@@ -216,6 +223,23 @@ export class ClusterNode {
     const offer = parseOffer(message.payload);
     if (offer !== undefined && this.#view.isLive(offer.node, offer.incarnation))
       this.ownership.offered(offer.partition, offer);
+  }
+
+  /** Settles when the target has read the log ahead, or has said nothing for too long. */
+  async #prepare({ partition, epoch, offeredTo }: Offering): Promise<void> {
+    const { bus, subjects, node, incarnation, settings } = this.#options;
+    const target = this.#view.get(offeredTo);
+    if (target === undefined) return;
+    const subject = subjects.node(offeredTo, `${target.incarnation}.prepare`);
+    await bus.request(subject, encodeOffer({ node, incarnation, partition, epoch }), settings.prepareTimeoutMs);
+  }
+
+  async #onPrepare({ payload, reply }: BusMessage): Promise<void> {
+    const { host, bus, node, incarnation } = this.#options;
+    const offer = parseOffer(payload);
+    if (offer === undefined || !this.#view.isLive(offer.node, offer.incarnation)) return;
+    await host.prepare(offer.partition);
+    if (reply !== '' && !this.#isStopped) bus.publish(reply, encode({ v: 1, node, incarnation }));
   }
 
   /** The claim that needs to know tries again by itself where the store does not answer. */

@@ -25,7 +25,7 @@ const heartbeat = z.object({
 export type Heartbeat = z.output<typeof heartbeat>;
 
 const offer = z.object({ v: z.literal(1), node, incarnation, partition, epoch });
-/** "I have released this partition to you" (O9). */
+/** "I have released this partition to you" (O9), or, as a question, "I shall: read its log ahead". */
 export type Offer = z.output<typeof offer>;
 
 export function encodeHeartbeat(message: Omit<Heartbeat, 'v'>): Uint8Array {

@@ -1,5 +1,5 @@
 import { epoch, incarnation, type MonotonicMs, monotonicMs, nodeId, type Partition, partition } from '@muster/protocol';
-import { VirtualClock } from '@muster/testkit';
+import { SeededRandom, VirtualClock } from '@muster/testkit';
 import { describe, expect, test } from 'vitest';
 import { encodeLease, type LeaseState, leaseKey } from './lease-entry.js';
 import { Ownership, type OwnershipReport } from './ownership.js';
@@ -25,6 +25,9 @@ class ScriptedHost implements PartitionHost {
   /** Answers what was held back. */
   answer(): void {
     for (const settle of this.#held.splice(0)) settle();
+  }
+  async prepare(index: Partition): Promise<void> {
+    this.calls.push(`prepare ${index}`);
   }
   async claim(index: Partition, mayClaim: (tail: LogTail) => boolean): Promise<ClaimResult> {
     this.calls.push(`claim ${index}`);
@@ -71,10 +74,14 @@ function scene(options: { partitionCount?: number; settings?: Partial<ClusterSet
   const host = new ScriptedHost();
   const reports: OwnershipReport[] = [];
   const offers: string[] = [];
+  const prepares: string[] = [];
+  /** Lets each reader of a log ahead be done. */
+  const readers: (() => void)[] = [];
   const state = {
     isConnected: true,
     leaseProof: clock.now() as MonotonicMs | undefined,
     isRenewing: true,
+    isPreparing: false,
     leaseOf: (_node: string): string | undefined => undefined,
   };
   const sameView = new Set<string>();
@@ -93,6 +100,7 @@ function scene(options: { partitionCount?: number; settings?: Partial<ClusterSet
     view,
     host,
     clock,
+    random: new SeededRandom(1),
     settings,
     isConnected: () => state.isConnected,
     leaseProofSentAt: () => state.leaseProof,
@@ -101,6 +109,10 @@ function scene(options: { partitionCount?: number; settings?: Partial<ClusterSet
       const entry = state.leaseOf(node);
       if (entry !== undefined) lease(node, 'alive', entry);
       view.looked(node, holder);
+    },
+    prepare: ({ partition: index, offeredTo }) => {
+      prepares.push(`${index} by ${offeredTo}`);
+      return state.isPreparing ? new Promise((resolve) => readers.push(resolve)) : Promise.resolve();
     },
     announce: ({ partition: index, offeredTo }) => {
       if (offeredTo !== undefined) offers.push(`${index} to ${offeredTo}`);
@@ -124,7 +136,23 @@ function scene(options: { partitionCount?: number; settings?: Partial<ClusterSet
       owned: owned.map(([index, reign]) => [partition(index), epoch(reign)]),
     });
   const kinds = () => reports.map(({ kind }) => kind);
-  return { clock, settings, view, host, reports, offers, state, sameView, lease, ownership, pass, hears, kinds };
+  return {
+    clock,
+    settings,
+    view,
+    host,
+    reports,
+    offers,
+    prepares,
+    readers,
+    state,
+    sameView,
+    lease,
+    ownership,
+    pass,
+    hears,
+    kinds,
+  };
 }
 
 /** A partition that placement gives to `name` of these nodes, in a cluster of so many partitions. */
@@ -422,6 +450,22 @@ describe('serving', () => {
     expect(ownership.owned()).toEqual([[0, 1]]);
   });
 
+  test('resumes in partition order, and not all at once (O6)', async () => {
+    const { pass, state, host, ownership, clock } = scene({ partitionCount: 100 });
+    await pass(2_000);
+    const resumes = () => host.calls.filter((call) => call.startsWith('resume'));
+    state.isConnected = false;
+    await pass(50);
+    state.isConnected = true;
+    ownership.reconcile();
+    expect(resumes()).toEqual(['resume 0']);
+    await clock.advance(20);
+    expect(resumes().length).toBeGreaterThan(2);
+    expect(resumes().length).toBeLessThan(20);
+    await pass(250);
+    expect(resumes()).toEqual(Array.from({ length: 100 }, (_, index) => `resume ${index}`));
+  });
+
   test('keeps what is suspended in its heartbeats: nobody may think that it is free', async () => {
     const { pass, host, ownership } = scene();
     await pass(1_100);
@@ -542,6 +586,33 @@ describe('a hand-over', () => {
     expect(releases(host)).toHaveLength(count);
     expect(offers).toHaveLength(count);
     expect(ownership.ownerOf(given)).toBeUndefined();
+  });
+
+  test('lets the target read the log ahead and serves on until it has (O9)', async () => {
+    const { pass, sameView, host, prepares, readers, state, ownership, given } = await joined();
+    sameView.add('b');
+    state.isPreparing = true;
+    await pass(5_000);
+    expect(prepares).toHaveLength(clusterSettingsDefaults.handOversMax);
+    expect(prepares).toContain(`${given} by b`);
+    expect([releases(host), ownership.mayServe(given)]).toEqual([[], true]);
+    state.isPreparing = false;
+    for (const done of readers.splice(0)) done();
+    await pass(200);
+    expect(ownership.mayServe(given)).toBe(false);
+    expect(releases(host)).toContain(`release ${given} b`);
+  });
+
+  test('does not take place where the partition was lost, or the target went, while the log was read ahead', async () => {
+    const { pass, sameView, host, readers, state, ownership, given } = await joined();
+    sameView.add('b');
+    state.isPreparing = true;
+    await pass(5_000);
+    sameView.delete('b');
+    ownership.lost(given, 'fenced');
+    for (const done of readers.splice(0)) done();
+    await pass(200);
+    expect(releases(host)).toEqual([]);
   });
 
   test('that the target does not take within a second is taken back (O9)', async () => {

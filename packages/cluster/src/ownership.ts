@@ -10,23 +10,17 @@
  */
 
 import type { Epoch, Incarnation, MonotonicMs, NodeId, Partition } from '@muster/protocol';
-import { monotonicMs, partition as partitionOf } from '@muster/protocol';
+import { ClaimTiming } from './claim-timing.js';
 import type { KnownOwner } from './known-owners.js';
 import { KnownOwners } from './known-owners.js';
+import type { Local, LocalCounts } from './local-partitions.js';
+import { LocalPartitions, none } from './local-partitions.js';
 import type { ClaimResult, LogTail, PartitionHost } from './partition-host.js';
 import type { Placement } from './placement.js';
 import { claimOrder, place } from './placement.js';
-import type { Clock } from './ports.js';
+import type { Clock, Random } from './ports.js';
 import type { ClusterSettings } from './settings.js';
 import type { View } from './view.js';
-
-type Local =
-  | { readonly kind: 'none' }
-  | { readonly kind: 'claiming' }
-  | { readonly kind: 'owned'; readonly epoch: Epoch; readonly since: MonotonicMs }
-  | { readonly kind: 'suspended'; readonly epoch: Epoch; readonly since: MonotonicMs; isResuming: boolean }
-  | { readonly kind: 'releasing'; readonly target: NodeId | undefined }
-  | { readonly kind: 'quarantined'; readonly detail: string };
 
 export type OwnershipReport =
   | {
@@ -51,6 +45,7 @@ type Options = {
   readonly view: View;
   readonly host: PartitionHost;
   readonly clock: Clock;
+  readonly random: Random;
   readonly settings: ClusterSettings;
   /** Whether the connection stands and no stall is being waited out. */
   readonly isConnected: () => boolean;
@@ -60,6 +55,12 @@ type Options = {
   readonly hasSameView: (node: NodeId) => boolean;
   /** Reads the lease of a node that the view knows nothing of; settles when the view has it, or could not be told. */
   readonly look: (node: NodeId, incarnation: Incarnation) => Promise<void>;
+  /** Asks the next owner to read the log ahead; settles when it has, or will not in time (O9). */
+  readonly prepare: (change: {
+    readonly partition: Partition;
+    readonly offeredTo: NodeId;
+    readonly epoch: Epoch;
+  }) => Promise<void>;
   /** Ownership has changed: tell the world. */
   readonly announce: (change: {
     readonly partition: Partition;
@@ -71,14 +72,13 @@ type Options = {
 
 export class Ownership {
   readonly #options: Options;
-  readonly #locals: Local[];
-  readonly #counts: Record<Local['kind'], number>;
+  readonly #locals: LocalPartitions;
   readonly #owners: KnownOwners;
-  readonly #orphanSince: (MonotonicMs | undefined)[];
-  /** No claim before `until`; doubles while we keep being fenced (O8). */
-  readonly #backoffs = new Map<Partition, { readonly until: MonotonicMs; readonly ms: number | undefined }>();
-  /** Found to be nobody's while a claim of it was being refused: the next claim need not wait. */
-  readonly #claimable = new Set<Partition>();
+  readonly #timing: ClaimTiming;
+  /** Hand-overs whose target reads ahead. */
+  #preparing = 0;
+  /** Resumes begun in this pass: each starts a little after the one before (O6). */
+  #resumesInPass = 0;
   #placement: Placement = [];
   #placedFor = '';
   #isDraining = false;
@@ -91,24 +91,19 @@ export class Ownership {
     this.#options = options;
     this.#startedAt = options.clock.now();
     this.#passedAt = this.#startedAt;
-    this.#locals = Array.from({ length: options.partitionCount }, () => none);
-    this.#counts = { none: options.partitionCount, claiming: 0, owned: 0, suspended: 0, releasing: 0, quarantined: 0 };
+    this.#locals = new LocalPartitions(options.partitionCount);
     this.#owners = new KnownOwners(options.partitionCount);
-    this.#orphanSince = new Array<MonotonicMs | undefined>(options.partitionCount).fill(undefined);
+    this.#timing = new ClaimTiming(options.clock, options.settings);
   }
 
   /** @returns what this node owns, suspended or not, with the epoch of its claim */
   owned(): readonly (readonly [Partition, Epoch])[] {
-    const owned: (readonly [Partition, Epoch])[] = [];
-    this.#locals.forEach((local, index) => {
-      if (local.kind === 'owned' || local.kind === 'suspended') owned.push([partitionOf(index), local.epoch]);
-    });
-    return owned;
+    return this.#locals.owned();
   }
 
   /** @returns how many partitions are served, suspended, on their way in or out, and quarantined */
-  counts(): Readonly<Record<Local['kind'], number>> {
-    return { ...this.#counts };
+  counts(): LocalCounts {
+    return { ...this.#locals.counts };
   }
 
   /** @returns who is known to own the partition now, also where that node is being suspected */
@@ -123,7 +118,7 @@ export class Ownership {
   learn(owner: Parameters<KnownOwners['learn']>[0]): void {
     this.#owners.learn(owner);
     for (const [partition, epoch] of owner.owned) {
-      const local = this.#locals[partition];
+      const local = this.#locals.get(partition);
       if (local?.kind === 'owned' && epoch > local.epoch) {
         this.suspend(partition, `${owner.node} says that it owns it in epoch ${epoch}`);
       }
@@ -132,7 +127,7 @@ export class Ownership {
 
   /** The owner has given the partition to us: claim at once, even where its Release did not land in time (O9). */
   offered(partition: Partition, by: KnownOwner): void {
-    if (this.#locals[partition]?.kind !== 'none' || this.#isDraining || this.#isOver) return;
+    if (this.#locals.get(partition)?.kind !== 'none' || this.#isDraining || this.#isOver) return;
     if (!this.#options.isConnected() || !this.#isLeaseProven()) return;
     this.#owners.forget(partition);
     this.#claim(partition, by);
@@ -141,16 +136,10 @@ export class Ownership {
   /** The partition's log says that it is not ours any more (the fence has spoken). */
   lost(partition: Partition, detail: string): void {
     const { clock, settings, report } = this.#options;
-    const local = this.#locals[partition];
+    const local = this.#locals.get(partition);
     if (local === undefined || local.kind === 'none' || local.kind === 'quarantined') return;
-    const { fencedBackoffMs, fencedBackoffMaxMs, partitionStaysMs } = settings;
-    const now = clock.now();
-    // Whoever has kept the partition for a while is not the one of two that fight over it: the backoff starts anew.
-    const wasSettled = 'since' in local && now - local.since >= partitionStaysMs;
-    const lastMs = wasSettled ? undefined : this.#backoffs.get(partition)?.ms;
-    const ms = Math.min(lastMs === undefined ? fencedBackoffMs : 2 * lastMs, fencedBackoffMaxMs);
-    this.#backoffs.set(partition, { until: later(now, ms), ms });
-    this.#become(partition, none);
+    this.#timing.fenced(partition, 'since' in local && clock.now() - local.since >= settings.partitionStaysMs);
+    this.#locals.become(partition, none);
     this.#forgetOurselves(partition);
     report({ kind: 'lost', partition, detail });
   }
@@ -161,21 +150,21 @@ export class Ownership {
    *   process stood still, the lack of proof may be found out before the pause itself is (O11)
    */
   suspend(partition: Partition, why: string, since: MonotonicMs = this.#passedAt): void {
-    const local = this.#locals[partition];
+    const local = this.#locals.get(partition);
     if (local?.kind !== 'owned') return;
     this.#options.host.suspend(partition, since);
-    this.#become(partition, { kind: 'suspended', epoch: local.epoch, since: local.since, isResuming: false });
+    this.#locals.become(partition, { kind: 'suspended', epoch: local.epoch, since: local.since, isResuming: false });
     this.#options.report({ kind: 'suspended', partition, detail: why });
   }
 
   /** Suspends everything at once: disconnected, stalled, or no proof left. */
   suspendAll(why: string, since?: MonotonicMs): void {
-    for (let index = 0; index < this.#locals.length; index += 1) this.suspend(partitionOf(index), why, since);
+    for (const [partition] of this.#locals.all()) this.suspend(partition, why, since);
   }
 
   /** O3: looked at before every turn and whenever replies are released. */
   mayServe(partition: Partition): boolean {
-    return this.#locals[partition]?.kind === 'owned' && this.#options.isConnected() && this.#isProven(partition);
+    return this.#locals.get(partition)?.kind === 'owned' && this.#options.isConnected() && this.#isProven(partition);
   }
 
   /**
@@ -191,11 +180,11 @@ export class Ownership {
   /** This incarnation is over: everything is dropped, nothing claimed any more. */
   end(): void {
     this.#isOver = true;
-    this.#locals.forEach((local, index) => {
-      if (local.kind !== 'none') this.#options.host.drop(partitionOf(index));
-      this.#become(partitionOf(index), none);
-      this.#forgetOurselves(partitionOf(index));
-    });
+    for (const [partition, local] of this.#locals.all()) {
+      if (local.kind !== 'none') this.#options.host.drop(partition);
+      this.#locals.become(partition, none);
+      this.#forgetOurselves(partition);
+    }
   }
 
   /**
@@ -205,7 +194,7 @@ export class Ownership {
   async drain(deadline: MonotonicMs): Promise<void> {
     this.#isDraining = true;
     const { clock, settings } = this.#options;
-    while (this.#isBusy) {
+    while (this.#locals.isBusy) {
       const now = clock.now();
       if (now >= deadline - settings.renewIntervalMs) {
         await Promise.all(this.owned().map(([partition]) => this.#release(partition, undefined)));
@@ -218,19 +207,13 @@ export class Ownership {
     }
   }
 
-  get #isBusy(): boolean {
-    const { claiming, owned, suspended, releasing } = this.#counts;
-    return claiming + owned + suspended + releasing > 0;
-  }
-
   /** One pass over all partitions. Cheap when nothing is due. */
   reconcile(): void {
     if (this.#isOver) return;
     this.#placeAnew();
-    for (let index = 0; index < this.#locals.length; index += 1) {
-      const partition = partitionOf(index);
-      const local = this.#locals[index];
-      switch (local?.kind) {
+    this.#resumesInPass = 0;
+    for (const [partition, local] of this.#locals.all()) {
+      switch (local.kind) {
         case 'none':
           this.#considerClaim(partition);
           break;
@@ -263,16 +246,10 @@ export class Ownership {
     const listenedMs = now - Math.max(this.#startedAt, view.stableSince);
     const isListening = owner === undefined && listenedMs < settings.listenBeforeClaimMs;
     if (isOwnedByOther || isListening || this.#isDraining || !isConnected() || !this.#isLeaseProven()) {
-      this.#orphanSince[partition] = undefined;
-      return;
+      this.#timing.settled(partition);
+    } else if (this.#timing.isDue(partition, this.#rank(partition, self))) {
+      if (this.#locals.counts.claiming < settings.claimsMax) this.#claim(partition);
     }
-    const orphanSince = this.#orphanSince[partition] ?? now;
-    this.#orphanSince[partition] = orphanSince;
-    const backoff = this.#backoffs.get(partition);
-    if (backoff !== undefined && now < backoff.until) return;
-    const rank = this.#rank(partition, self);
-    if (rank === undefined || now - orphanSince < rank * settings.claimRankDelayMs) return;
-    if (this.#counts.claiming < settings.claimsMax) this.#claim(partition);
   }
 
   /** 0 for the node that placement names, then the other nodes in rendezvous order. */
@@ -290,7 +267,7 @@ export class Ownership {
     const { host, view, self, incarnation, clock } = this.#options;
     const startedAt = clock.now();
     const claiming: Local = { kind: 'claiming' };
-    this.#become(partition, claiming);
+    this.#locals.become(partition, claiming);
     const mayClaim = (tail: LogTail): boolean => {
       if (tail.released !== undefined) return tail.released.target === self || !this.#isFreshRelease(tail, partition);
       const isOffered = tail.incarnation === offeredBy?.incarnation && tail.epoch === offeredBy.epoch;
@@ -303,7 +280,7 @@ export class Ownership {
       return isGone === true;
     };
     void host.claim(partition, mayClaim).then((result) => {
-      if (this.#locals[partition] === claiming) return this.#claimed(partition, result, startedAt);
+      if (this.#locals.get(partition) === claiming) return this.#claimed(partition, result, startedAt);
       // All is over meanwhile, or the log was lost as soon as it was ours (W1).
       if (result.kind === 'claimed') host.drop(partition);
     });
@@ -312,46 +289,38 @@ export class Ownership {
   async #lookBeforeClaim(partition: Partition, { node, incarnation }: LogTail): Promise<void> {
     await this.#options.look(node, incarnation);
     if (this.#isOver || this.#options.view.isGone(node, incarnation) !== true) return;
-    this.#claimable.add(partition);
-    if (this.#backoffs.get(partition)?.ms === undefined) this.#backoffs.delete(partition);
+    this.#timing.foundFree(partition);
     this.reconcile();
   }
 
   /** A release to another node leaves that node its time (O9); afterwards the partition is anybody's. */
   #isFreshRelease(tail: LogTail, partition: Partition): boolean {
     const target = tail.released?.target;
-    const { view, clock, settings } = this.#options;
+    const { view, settings } = this.#options;
     const targetLives = target !== undefined && view.get(target)?.state === 'alive';
-    const orphanMs = clock.now() - (this.#orphanSince[partition] ?? clock.now());
-    return targetLives && orphanMs < settings.fencedBackoffMs;
+    return targetLives && this.#timing.orphanMs(partition) < settings.fencedBackoffMs;
   }
 
   #claimed(partition: Partition, result: ClaimResult, startedAt: MonotonicMs): void {
-    const { clock, settings, report, announce, self, incarnation } = this.#options;
+    const { clock, report, announce, self, incarnation } = this.#options;
     const now = clock.now();
     switch (result.kind) {
       case 'claimed': {
         const { epoch } = result;
-        this.#become(partition, { kind: 'owned', epoch, since: now });
-        this.#orphanSince[partition] = undefined;
+        this.#locals.become(partition, { kind: 'owned', epoch, since: now, isOffered: false });
+        this.#timing.settled(partition);
         this.#owners.set(partition, { node: self, incarnation, epoch });
         announce({ partition, epoch });
         return report({ kind: 'claimed', partition, epoch, tookMs: now - startedAt });
       }
       case 'broken':
-        this.#become(partition, { kind: 'quarantined', detail: result.detail });
+        this.#locals.become(partition, { kind: 'quarantined', detail: result.detail });
         return report({ kind: 'quarantined', partition, detail: result.detail });
       case 'not-ours':
-      case 'unavailable': {
-        this.#become(partition, none);
-        const mayTryAtOnce = this.#claimable.delete(partition);
-        // A claim that was not made does not end the doubling of those that were fenced.
-        const backoff = this.#backoffs.get(partition);
-        if (!mayTryAtOnce || backoff?.ms !== undefined) {
-          this.#backoffs.set(partition, { until: later(now, settings.claimRankDelayMs), ms: backoff?.ms });
-        }
+      case 'unavailable':
+        this.#locals.become(partition, none);
+        this.#timing.notMade(partition);
         return report({ kind: 'not-claimed', partition, detail: result.detail });
-      }
     }
   }
 
@@ -362,10 +331,21 @@ export class Ownership {
     if (!this.#isProven(partition)) return this.suspend(partition, 'no proof of ownership is young enough');
     this.#proveIfNeeded(partition, now, host, settings);
     const target = this.#placement[partition];
-    if (target === undefined || target === self || this.#counts.releasing >= settings.handOversMax) return;
-    if (!hasSameView(target)) return;
+    if (local.isOffered || target === undefined || target === self) return;
+    if (this.#locals.counts.releasing + this.#preparing >= settings.handOversMax || !hasSameView(target)) return;
     const isSettled = now - view.stableSince >= settings.viewStableMs && now - local.since >= settings.partitionStaysMs;
-    if (isSettled || this.#isDraining) void this.#release(partition, target);
+    if (isSettled || this.#isDraining) void this.#handOver(partition, local, target);
+  }
+
+  /** The partition is served until its next owner has read the log ahead; what is left to do then is short (O9). */
+  async #handOver(partition: Partition, local: Extract<Local, { kind: 'owned' }>, target: NodeId): Promise<void> {
+    local.isOffered = true;
+    this.#preparing += 1;
+    await this.#options.prepare({ partition, epoch: local.epoch, offeredTo: target });
+    this.#preparing -= 1;
+    local.isOffered = false;
+    const isStillDue = this.#locals.get(partition) === local && this.#placement[partition] === target;
+    if (isStillDue && this.#options.hasSameView(target)) await this.#release(partition, target);
   }
 
   #proveIfNeeded(partition: Partition, now: MonotonicMs, host: PartitionHost, settings: ClusterSettings): void {
@@ -377,16 +357,28 @@ export class Ownership {
   }
 
   #considerResume(partition: Partition, local: Extract<Local, { kind: 'suspended' }>): void {
-    const { host, isConnected, clock, report } = this.#options;
+    const { isConnected, clock, random, settings } = this.#options;
     if (local.isResuming || !isConnected()) return;
     local.isResuming = true;
+    // The first at once, the others in partition order, but neither together nor in step with other nodes.
+    const { resumeSpacingMs, resumeSpreadMaxMs } = settings;
+    const before = this.#resumesInPass;
+    this.#resumesInPass += 1;
+    if (before === 0) return this.#resume(partition, local);
+    const delayMs = Math.min((before - random.next()) * resumeSpacingMs, resumeSpreadMaxMs);
+    clock.after(delayMs, () => this.#resume(partition, local));
+  }
+
+  #resume(partition: Partition, local: Extract<Local, { kind: 'suspended' }>): void {
+    const { host, clock, report } = this.#options;
+    if (this.#locals.get(partition) !== local) return;
     const startedAt = clock.now();
     void host.resume(partition).then((outcome) => {
-      if (this.#locals[partition] !== local) return;
+      if (this.#locals.get(partition) !== local) return;
       local.isResuming = false;
       const { epoch, since } = local;
       if (outcome === 'resumed') {
-        this.#become(partition, { kind: 'owned', epoch, since });
+        this.#locals.become(partition, { kind: 'owned', epoch, since, isOffered: false });
         this.#options.announce({ partition, epoch });
         report({ kind: 'resumed', partition, epoch, tookMs: clock.now() - startedAt });
       } else this.lost(partition, 'another node has claimed it meanwhile');
@@ -395,26 +387,17 @@ export class Ownership {
 
   async #release(partition: Partition, target: NodeId | undefined): Promise<void> {
     const { host, clock, announce, report } = this.#options;
-    const local = this.#locals[partition];
+    const local = this.#locals.get(partition);
     if (local?.kind !== 'owned' && local?.kind !== 'suspended') return;
     const { epoch } = local;
     const startedAt = clock.now();
     const releasing: Local = { kind: 'releasing', target };
-    this.#become(partition, releasing);
+    this.#locals.become(partition, releasing);
     await host.release(partition, target);
-    if (this.#locals[partition] === releasing) this.#become(partition, none);
+    if (this.#locals.get(partition) === releasing) this.#locals.become(partition, none);
     this.#forgetOurselves(partition);
     announce(target === undefined ? { partition, epoch } : { partition, epoch, offeredTo: target });
     report({ kind: 'handed-over', partition, target, tookMs: clock.now() - startedAt });
-  }
-
-  /** Every change of a partition's state passes here. */
-  #become(partition: Partition, local: Local): void {
-    const before = this.#locals[partition];
-    if (before === undefined) throw new RangeError(`there is no partition ${partition}`);
-    this.#counts[before.kind] -= 1;
-    this.#counts[local.kind] += 1;
-    this.#locals[partition] = local;
   }
 
   #forgetOurselves(partition: Partition): void {
@@ -433,10 +416,4 @@ export class Ownership {
     const sentAt = host.proofSentAt(partition);
     return sentAt !== undefined && clock.now() - sentAt < settings.proofMaxAgeMs;
   }
-}
-
-const none: Local = { kind: 'none' };
-
-function later(now: MonotonicMs, ms: number): MonotonicMs {
-  return monotonicMs(now + ms);
 }

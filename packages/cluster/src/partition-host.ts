@@ -24,6 +24,8 @@ export type ClaimResult =
 
 /** What owns the partitions' logs and groups. All of it settles within its own deadlines and never rejects. */
 export interface PartitionHost {
+  /** Another node is about to give us the partition: reads its log ahead, so that the claim finds little left to read (O9). */
+  prepare(partition: Partition): Promise<void>;
   /** Claims, loads and serves. `mayClaim` is asked about the log's tail before the claim is written (W2). */
   claim(partition: Partition, mayClaim: (tail: LogTail) => boolean): Promise<ClaimResult>;
   /** Stops serving at once, keeps memory (O6); time stands still for its groups from `since` on. */

@@ -34,6 +34,11 @@ export type ClusterSettings = {
   readonly fencedBackoffMaxMs: number;
   /** Hand-overs in flight at once: a drain is paced (O9). */
   readonly handOversMax: number;
+  /** Suspended partitions resume up to this much apart, in their order (O6), and all within the second figure. */
+  readonly resumeSpacingMs: number;
+  readonly resumeSpreadMaxMs: number;
+  /** How long the next owner may take to read a log ahead before it is released to it all the same. */
+  readonly prepareTimeoutMs: number;
   /** Claims in flight at once. */
   readonly claimsMax: number;
   /** How often every partition is looked at. Events look at once. */
@@ -58,6 +63,9 @@ export const clusterSettingsDefaults = {
   fencedBackoffMs: 1_000,
   fencedBackoffMaxMs: 30_000,
   handOversMax: 2,
+  resumeSpacingMs: 4,
+  resumeSpreadMaxMs: 200,
+  prepareTimeoutMs: 2_000,
   claimsMax: 16,
   tickMs: 50,
   loadBound: 1.25,

@@ -36,7 +36,7 @@ export function assembleNode(
   settings: ClusterSettings = clusterSettingsDefaults,
 ): AssembledNode {
   const { node, incarnation, subjects, logId, partitionCount } = identity;
-  const { bus, leases, clock } = ports;
+  const { bus, leases, clock, random } = ports;
   const mayServe = (partition: Partition) => cluster.ownership.admit(partition);
   const serving = assembleServing(
     identity,
@@ -69,6 +69,7 @@ export function assembleNode(
     bus,
     leases,
     clock,
+    random,
     settings,
     host: partitions,
     report: makeClusterLog(log, clock),

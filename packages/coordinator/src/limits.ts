@@ -26,6 +26,9 @@ export const nodeLimits = {
   stallMs: 1_000,
   /** How long a claim may take, load included. */
   claimDeadlineMs: 15_000,
+  /** Partitions that are read ahead of a hand-over at once, and how long what was read is kept. */
+  readAheadMax: 8,
+  readAheadKeptMs: 5_000,
   /** How often the room of the log streams is looked at, and the shares from which on something is done about it (L7). */
   roomIntervalMs: 10_000,
   roomShortShare: 0.6,

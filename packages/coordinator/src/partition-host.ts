@@ -2,13 +2,14 @@
  * The partitions of this node: claims, loads, suspends, resumes and releases them for the cluster (port `PartitionHost`).
  *
  * H1: at most one runtime per partition, and none without a claim. H2: nothing here decides about ownership; it carries out what
- * package cluster has decided and reports what the log says.
+ * package cluster has decided and reports what the log says. H3: what is read ahead of a claim is memory of the log and nothing
+ * else: it serves nothing and expires.
  */
 
 import type { ClaimResult, Clock, LogTail, PartitionHost } from '@muster/cluster';
 import type { TurnContext } from '@muster/group';
-import type { ClaimOptions, ClaimOutcome, LogListener, LogStore, PartitionLog } from '@muster/log';
-import { claimPartition, logLimitsDefaults } from '@muster/log';
+import type { ClaimOptions, ClaimOutcome, LogListener, LogStore, PartitionLog, Replay } from '@muster/log';
+import { claimPartition, logLimitsDefaults, readAhead } from '@muster/log';
 import type { Incarnation, MonotonicMs, NodeId, Partition } from '@muster/protocol';
 import { monotonicMs } from '@muster/protocol';
 import { nodeLimits } from './limits.js';
@@ -53,9 +54,14 @@ type Loaded =
       readonly groups: readonly LoadedGroup[];
     };
 
+/** A log that was read while its owner still served it. */
+type ReadAhead = { readonly loader: PartitionLoader; readonly replay: Replay | undefined };
+
 export class NodePartitions implements PartitionHost {
   readonly #options: PartitionHostOptions;
   readonly #runtimes = new Map<Partition, PartitionRuntime>();
+  /** H3: bounded in number and time; a claim takes what is there, or reads everything itself. */
+  readonly #readAhead = new Map<Partition, ReadAhead>();
 
   constructor(options: PartitionHostOptions) {
     this.#options = options;
@@ -66,9 +72,28 @@ export class NodePartitions implements PartitionHost {
     return this.#runtimes.values();
   }
 
+  async prepare(partition: Partition): Promise<void> {
+    const { store, clock, newNonce } = this.#options;
+    const isKnown = this.#runtimes.has(partition) || this.#readAhead.has(partition);
+    if (isKnown || this.#readAhead.size >= nodeLimits.readAheadMax) return;
+    const loader = new PartitionLoader();
+    this.#readAhead.set(partition, { loader, replay: undefined });
+    const access = { store, clock, partition, limits: logLimitsDefaults, newNonce };
+    // What is damaged or out of reach is for the claim to find.
+    const replay = await readAhead(access, loader).catch(() => undefined);
+    if (this.#readAhead.get(partition)?.loader !== loader) return;
+    if (replay === undefined) return void this.#readAhead.delete(partition);
+    const read: ReadAhead = { loader, replay };
+    this.#readAhead.set(partition, read);
+    clock.after(nodeLimits.readAheadKeptMs, () => {
+      if (this.#readAhead.get(partition) === read) this.#readAhead.delete(partition);
+    });
+  }
+
   async claim(partition: Partition, mayClaim: (tail: LogTail) => boolean): Promise<ClaimResult> {
     const { store, clock, node, incarnation, newNonce, epochFloor, parts, onLoaded } = this.#options;
-    const loader = new PartitionLoader();
+    const ahead = this.#takeReadAhead(partition);
+    const loader = ahead?.loader ?? new PartitionLoader();
     const listener = new LateListener();
     const outcome = await this.#claimAndLoad(
       {
@@ -84,6 +109,7 @@ export class NodePartitions implements PartitionHost {
         deadlineMs: nodeLimits.claimDeadlineMs,
         epochFloor,
         mayClaim,
+        ...(ahead === undefined ? {} : { ahead: ahead.replay }),
       },
       loader,
     );
@@ -110,6 +136,13 @@ export class NodePartitions implements PartitionHost {
       case 'broken':
         return { kind: 'broken', detail: outcome.detail };
     }
+  }
+
+  /** One that is still being read is of no use to a claim, which must not share its loader. */
+  #takeReadAhead(partition: Partition): { readonly loader: PartitionLoader; readonly replay: Replay } | undefined {
+    const read = this.#readAhead.get(partition);
+    this.#readAhead.delete(partition);
+    return read?.replay === undefined ? undefined : { loader: read.loader, replay: read.replay };
   }
 
   /**

@@ -157,6 +157,50 @@ describe('a load', () => {
     expect(describeState(two.state)).toEqual({});
   });
 
+  test('goes on where the log was read ahead, and reads no more than what came since', async () => {
+    await predecessor();
+    const two = scene.owner('n2');
+    const ahead = await scene.finish(two.readAhead());
+    const one = await scene.claimed('n1');
+    one.put(a, 'later');
+    one.log.kick();
+    await scene.clock.advance(10);
+    const read: number[] = [];
+    scene.store.plan = { reading: ({ seq }) => void read.push(seq) };
+    if (ahead === undefined) throw new Error('nothing was read ahead');
+    expect(await scene.claim(two, { ahead })).toMatchObject({ kind: 'claimed', loadedFrames: 6 });
+    expect(read).toEqual([4, 5, 6]);
+    expect(describeState(two.state)).toEqual({ a: { k: 1, later: 3 }, b: { k: 2 } });
+  });
+
+  test('reads all of it where what was read ahead does not fit any more, because a checkpoint has purged since', async () => {
+    const one = await scene.claimed('n1');
+    one.put(a, 'gone');
+    one.put(b, 'k');
+    one.log.kick();
+    await scene.clock.advance(10);
+    const two = scene.owner('n2');
+    const ahead = await scene.finish(two.readAhead());
+    one.deleteGroup(a);
+    one.log.kick();
+    await scene.clock.advance(10);
+    one.log.checkpoint(one.snapshot());
+    await scene.clock.advance(1_000);
+    expect(scene.kinds().at(-1)).toBe('checkpoint-end');
+    if (ahead === undefined) throw new Error('nothing was read ahead');
+    expect(await scene.claim(two, { ahead })).toMatchObject({ kind: 'claimed' });
+    expect(describeState(two.state)).toEqual({ b: { k: 2 } });
+  });
+
+  test('takes nothing from a log that cannot be read ahead', async () => {
+    expect(await scene.finish(scene.owner('n2').readAhead())).toBeUndefined();
+    await predecessor();
+    scene.store.plan = { read: () => ({ kind: 'cut', afterFrames: 1 }) };
+    expect(await scene.finish(scene.owner('n2').readAhead())).toBeUndefined();
+    scene.store.plan = { last: () => ({ kind: 'unavailable' }) };
+    expect(await scene.finish(scene.owner('n2').readAhead())).toBeUndefined();
+  });
+
   test('starts again where a reader lags, fails, or breaks off', async () => {
     await predecessor();
     const faults = [

@@ -19,7 +19,7 @@ import type { LogLimits } from './limits.js';
 import type { LogListener } from './listener.js';
 import { loadLog } from './load.js';
 import { PartitionLog } from './partition-log.js';
-import type { LogReplaySink } from './replay.js';
+import type { LogReplaySink, Replay } from './replay.js';
 import type { LogStore } from './store.js';
 
 export type ClaimOptions = {
@@ -41,6 +41,8 @@ export type ClaimOptions = {
   readonly epochFloor?: number;
   /** Asked about the last frame before a claim is put on top of it; no = superseded. Not asked where the log is empty. */
   readonly mayClaim?: (tail: LogTail) => boolean;
+  /** What `readAhead` has read into the same sink: the load goes on from there. */
+  readonly ahead?: Replay;
 };
 
 /** Who wrote the last frame of a log. */
@@ -97,7 +99,7 @@ export async function claimPartition(options: ClaimOptions): Promise<ClaimOutcom
   const claim = await placeClaim(access, options, sender);
   if (claim.kind !== 'standing') return claim;
   const claimedAt = clock.now();
-  const loaded = await loadLog(access, claim, options.sink, sender);
+  const loaded = await loadLog(access, claim, options.sink, sender, options.ahead);
   if (loaded.kind !== 'loaded') return loaded;
   const log = new PartitionLog({
     access,

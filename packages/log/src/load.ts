@@ -4,6 +4,8 @@
  * D1 (K4) A load ends only at the frame with the nonce of the own claim. A frame missing below it: read again, it was purged
  *    meanwhile or the reader lags. Another claim above it: superseded.
  * D2 A hole that stays where it is, with frames below it still there, is no purge: purges take from below. That is damage.
+ * D3 What was read ahead of the claim counts as read. The chain tells whether the rest fits on it; where it does not, all of it
+ *    is read again.
  */
 
 import type { Epoch } from '@muster/protocol';
@@ -24,26 +26,42 @@ export type OwnClaim = { readonly seq: number; readonly nonce: string; readonly 
 /** A sequence above all others: forgetting below it forgets everything. */
 const ABOVE_ALL = Number.MAX_SAFE_INTEGER;
 
-/** Reads the log into the sink (D1, D2). `deadline.stopped` is looked at between two passes, not within one. */
+/**
+ * Reads the log to its present end while somebody else still owns it, so that a claim soon after has little left to read (D3).
+ * Proves nothing about ownership.
+ * @returns what was read, for `ClaimOptions.ahead` together with the same sink; undefined where the log could not be read
+ */
+export async function readAhead(access: LogAccess, sink: LogReplaySink): Promise<Replay | undefined> {
+  const newest = await readLast(access, 0, { stopped: true });
+  if (newest.kind !== 'last' || newest.last === undefined) return undefined;
+  const replay = new Replay(sink, access.limits.recordBytesMax);
+  const cause = await readInto(access, newest.last.seq, replay);
+  const isWhole = cause === undefined && replay.state.kind === 'reading' && replay.last?.seq === newest.last.seq;
+  return isWhole ? replay : undefined;
+}
+
+/** Reads the log into the sink (D1 to D3). `deadline.stopped` is looked at between two passes, not within one. */
 export async function loadLog(
   access: LogAccess,
   claim: OwnClaim,
   sink: LogReplaySink,
   deadline: { readonly stopped: boolean },
+  ahead?: Replay,
 ): Promise<LoadOutcome> {
   const backoff = new Backoff(access.clock, access.limits, access.newNonce);
   let hole: { missing: number; times: number } | undefined;
   for (let pass = 1; ; pass += 1) {
     if (pass > 1) sink.forgetBelow(ABOVE_ALL);
-    const replay = new Replay(sink, access.limits.recordBytesMax);
+    const replay = (pass === 1 ? ahead : undefined) ?? new Replay(sink, access.limits.recordBytesMax);
     const readCause = await readInto(access, claim.seq, replay);
     const { state, last } = replay;
-    if (state.kind === 'broken') return state;
     if (state.kind === 'reading' && last?.seq === claim.seq) {
       if (last.frame.nonce !== claim.nonce)
         return { kind: 'broken', detail: `frame ${claim.seq} is not the own claim` };
       return { kind: 'loaded', frames: replay.frames, bytes: replay.bytes, checkpointBytes: replay.checkpointBytes };
     }
+    if (replay === ahead) continue;
+    if (state.kind === 'broken') return state;
     if (state.kind === 'hole') {
       hole = { missing: state.missing, times: hole?.missing === state.missing ? hole.times + 1 : 1 };
       if (hole.times >= access.limits.loadGapsMax) {
@@ -66,7 +84,8 @@ export async function loadLog(
 /** @returns why the read ended early, undefined where it did not */
 async function readInto(access: LogAccess, throughSeq: number, replay: Replay): Promise<string | undefined> {
   try {
-    await access.store.read(access.partition, 1, throughSeq, (frame) => replay.take(frame));
+    const fromSeq = (replay.last?.seq ?? 0) + 1;
+    await access.store.read(access.partition, fromSeq, throughSeq, (frame) => replay.take(frame));
     return undefined;
   } catch (error) {
     if (error instanceof LogStoreUnavailable) return error.message;

@@ -29,6 +29,11 @@ const PURGE_TIMEOUT_MS = 10_000;
 const HEADER_BYTES = 128;
 /** For so long the fullness of a stream is not asked for again. */
 const FULLNESS_KNOWN_MS = 5_000;
+/**
+ * So many frames are read one by one before a read makes a consumer: making one goes through the servers' own consensus and takes 7 to
+ * 130 ms where several are made at once, a single read one round trip. What is left to read at a hand-over is one or two frames.
+ */
+const SINGLE_READS_MAX = 6;
 /** JetStream could not store: no room under `max_bytes` or `max_msgs`, or none on the disk. */
 const STORE_FAILED = 10077;
 
@@ -63,26 +68,40 @@ export class JetStreamLogStore implements LogStore, LogRoom {
     return appendOutcome(readApiAnswer(answer.payload), logStreamOf(this.#placement, partition));
   }
 
-  async last(partition: Partition): Promise<StoredFrame | undefined> {
+  last(partition: Partition): Promise<StoredFrame | undefined> {
+    return this.#get(partition, { last_by_subj: this.#subject(partition) });
+  }
+
+  /** One message by the stream leader's word. @throws LogStoreUnavailable */
+  async #get(partition: Partition, which: object): Promise<StoredFrame | undefined> {
     const subject = this.#subject(partition);
     const path = `STREAM.MSG.GET.${logStreamOf(this.#placement, partition)}`;
-    const answer = await this.#api.call(path, { last_by_subj: subject }, this.#timeoutMs);
+    const answer = await this.#api.call(path, which, this.#timeoutMs);
     if (answer.kind === 'error' && answer.code === API_ERROR.messageNotFound) return undefined;
     const frame = storedFrame(okOrThrow(answer, subject), subject);
     if (frame === undefined) throw new LogStoreUnavailable(`${subject}: the answer is not readable`);
     return frame;
   }
 
-  read(
+  async read(
     partition: Partition,
     fromSeq: number,
     throughSeq: number,
     onFrame: (frame: StoredFrame) => void,
   ): Promise<void> {
-    return readLog(this.#nc, this.#api, {
+    let next = fromSeq;
+    for (let reads = 0; reads < SINGLE_READS_MAX; reads += 1) {
+      if (next > throughSeq) return;
+      const frame = await this.#get(partition, { seq: next, next_by_subj: this.#subject(partition) });
+      if (frame === undefined || frame.seq > throughSeq) return;
+      onFrame(frame);
+      next = frame.seq + 1;
+    }
+    if (next > throughSeq) return;
+    await readLog(this.#nc, this.#api, {
       stream: logStreamOf(this.#placement, partition),
       subject: this.#subject(partition),
-      fromSeq,
+      fromSeq: next,
       throughSeq,
       onFrame,
       idleMs: this.#timeoutMs,

@@ -18,6 +18,8 @@ import {
   type LostReason,
   logLimitsDefaults,
   type PartitionLog,
+  type Replay,
+  readAhead,
 } from '@muster/log';
 import { type GroupId, incarnation, nodeId, type Partition } from '@muster/protocol';
 
@@ -65,10 +67,10 @@ export class LogOwner implements LogListener, LogReplaySink {
 
   /** Claims as a fresh incarnation of this node. */
   async claim(
-    options: Partial<Pick<ClaimOptions, 'deadlineMs' | 'epochFloor' | 'mayClaim'>> = {},
+    options: Partial<Pick<ClaimOptions, 'deadlineMs' | 'epochFloor' | 'mayClaim' | 'ahead'>> = {},
   ): Promise<ClaimOutcome> {
     const { store, clock, partition, newNonce, limits } = this.#options;
-    this.#drop();
+    if (options.ahead === undefined) this.#drop();
     this.#incarnations += 1;
     const outcome = await claimPartition({
       store,
@@ -86,6 +88,13 @@ export class LogOwner implements LogListener, LogReplaySink {
     if (outcome.kind === 'claimed') this.log = outcome.log;
     else this.#drop();
     return outcome;
+  }
+
+  /** Reads the log ahead of a claim, which takes the result as `ahead`. */
+  readAhead(): Promise<Replay | undefined> {
+    const { store, clock, partition, newNonce, limits } = this.#options;
+    this.#drop();
+    return readAhead({ store, clock, partition, newNonce, limits: { ...logLimitsDefaults, ...limits } }, this);
   }
 
   /** Appends a value; `bytes` of padding make it as large as wanted. @returns its number */
