@@ -4,10 +4,10 @@
  * Nothing of it is in the product: a canary wraps a port, or replaces a method of one running instance from outside.
  */
 
-import type { Clock, LeaseStore } from '@muster/cluster';
+import type { Bus, Clock, LeaseStore } from '@muster/cluster';
 import type { AssembledNode } from '@muster/coordinator';
-import { decodeFrame, type LogStore } from '@muster/log';
-import { monotonicMs, type Partition, utf8Decode } from '@muster/protocol';
+import { decodeFrame, encodeFrame, type LogStore } from '@muster/log';
+import { decode, encode, monotonicMs, type Partition, utf8Decode } from '@muster/protocol';
 import type { LogServer } from './log-server.js';
 
 export type RuntimeOf = AssembledNode['partitions'] extends { all(): Iterable<infer Runtime> } ? Runtime : never;
@@ -17,7 +17,10 @@ export type Canary = {
   /** The rule that is switched off. */
   readonly rule: string;
   readonly store?: (store: LogStore, server: LogServer) => LogStore;
-  readonly leases?: (store: LeaseStore) => LeaseStore;
+  readonly leases?: (store: LeaseStore, clock: Clock) => LeaseStore;
+  readonly bus?: (bus: Bus) => Bus;
+  /** Every process of a node id calls itself the same. */
+  readonly sharesIncarnation?: true;
   readonly node?: (node: AssembledNode, clock: Clock) => void;
   /** Called for each partition that the node has just claimed and loaded. */
   readonly claimed?: (runtime: RuntimeOf) => void;
@@ -72,6 +75,73 @@ function purgedAtOnce(store: LogStore, server: LogServer): LogStore {
         server.purge(partition, outcome.seq);
       } else if (kind === 'checkpoint-end') begun.delete(partition);
       return outcome;
+    },
+  };
+}
+
+/**
+ * K2 with K4, which hold this together: the end marker makes nobody forget, and a hole in what is read, which a purge on its way
+ * has left, is taken for the log.
+ */
+function trusting(store: LogStore): LogStore {
+  return {
+    ...portOf(store),
+    read: (partition, fromSeq, throughSeq, onFrame) => {
+      let last: { readonly previousSeq: number; readonly previousNonce: string } | undefined;
+      return store.read(partition, fromSeq, throughSeq, (stored) => {
+        const decoded = decodeFrame(stored.bytes);
+        if (!decoded.ok) return onFrame(stored);
+        const { frame } = decoded;
+        const body = frame.body.kind === 'checkpoint-end' ? { ...frame.body, coversFrom: 0 } : frame.body;
+        onFrame({ seq: stored.seq, bytes: encodeFrame({ ...frame, ...last, body }) });
+        last = { previousSeq: stored.seq, previousNonce: frame.nonce };
+      });
+    },
+  };
+}
+
+/** C3: the coordinator sees no number in a commit, so a delayed copy is as good as new. */
+function unnumbered(bus: Bus): Bus {
+  return {
+    payloadBytesMax: bus.payloadBytesMax,
+    get connected() {
+      return bus.connected;
+    },
+    publish: (subject, payload, reply) => bus.publish(subject, payload, reply),
+    subscribe: (subject, onMessage, options) =>
+      bus.subscribe(
+        subject,
+        (message) => onMessage(message.subject.endsWith('.commit') ? withoutNumber(message) : message),
+        options,
+      ),
+    request: (subject, payload, timeoutMs) => bus.request(subject, payload, timeoutMs),
+    requestMany: (...asked) => bus.requestMany(...asked),
+    roundTrip: (timeoutMs) => bus.roundTrip(timeoutMs),
+    onConnection: (listener) => bus.onConnection(listener),
+  };
+}
+
+function withoutNumber<Message extends { readonly payload: Uint8Array }>(message: Message): Message {
+  const decoded = decode(message.payload);
+  if (!decoded.ok || typeof decoded.value !== 'object') return message;
+  return { ...message, payload: encode({ ...decoded.value, commitSeq: null }) };
+}
+
+const FORGIVING_RETRY_MS = 1_500;
+
+/** O3, observers: a renewal that fails is no failure but takes longer, so no count of other leases starts anew. */
+function forgiving(store: LeaseStore, clock: Clock): LeaseStore {
+  return {
+    read: (key) => store.read(key),
+    watch: (onEntry, onReady) => store.watch(onEntry, onReady),
+    write: async (key, value, expectedRevision) => {
+      for (;;) {
+        const outcome = await store.write(key, value, expectedRevision);
+        if (outcome.kind !== 'unknown') return outcome;
+        await new Promise<void>((resolve) => {
+          clock.after(FORGIVING_RETRY_MS, resolve);
+        });
+      }
     },
   };
 }
@@ -151,6 +221,10 @@ export const canaries = {
   'end-marker': { rule: 'K2: only the end marker makes a checkpoint count', store: purgedAtOnce },
   'epoch-check': { rule: 'C2: answers of lower epochs are skipped', acceptsLowerEpochs: true },
   'lease-check': { rule: 'O3: young proof before every turn and answer', node: ageless },
+  'outage-counts': { rule: 'O3: after a failed renewal of its own an observer counts anew', leases: forgiving },
+  incarnation: { rule: 'O1: each process of a node id is another', sharesIncarnation: true },
+  'forget-below': { rule: 'K2 and K4: what a purge has overtaken is forgotten, or read again', store: trusting },
+  'commit-number': { rule: 'C3: numbered commits', bus: unnumbered },
   'release-rule': { rule: 'release rule: no answer before its records are durable', claimed: hasty },
 } as const satisfies Record<string, Canary>;
 

@@ -27,6 +27,8 @@ export type SimNode = {
   readonly peer: Peer;
   readonly assembled: AssembledNode;
   isDraining: boolean;
+  /** Another process has been started under its id since. */
+  isReplaced: boolean;
 };
 
 export type ClusterParts = {
@@ -52,6 +54,8 @@ export class SimCluster {
   readonly partitionCount: number;
   readonly #parts: ClusterParts;
   readonly #nodes = new Map<string, SimNode>();
+  /** Processes whose node id another has taken, until they notice. */
+  readonly #replaced = new Set<SimNode>();
   /** Names of nodes that are wanted but not running: they are started again by themselves. */
   readonly #starting = new Set<string>();
   #processes = 0;
@@ -61,8 +65,9 @@ export class SimCluster {
     this.partitionCount = parts.partitionCount;
   }
 
+  /** All processes, replaced ones too. */
   get nodes(): readonly SimNode[] {
-    return [...this.#nodes.values()];
+    return [...this.#nodes.values(), ...this.#replaced];
   }
   get names(): readonly string[] {
     return [...this.#nodes.keys()];
@@ -87,11 +92,11 @@ export class SimCluster {
       1 + (random.next() - 0.5) * driftMax * 2,
     );
     const peer = network.connect(process, server);
-    const bus = new SimBus(network, peer);
-    const isConnected = (): boolean => bus.connected;
+    const plainBus = new SimBus(network, peer);
+    const isConnected = (): boolean => plainBus.connected;
     const plainStore = log.connect(peer, isConnected);
     const plainLeases = leases.connect(peer, isConnected);
-    const id = incarnation(random.id());
+    const id = incarnation(canary?.sharesIncarnation ? `${name}-ever-the-same` : random.id());
     const assembled = assembleNode(
       {
         node: nodeId(name),
@@ -102,9 +107,9 @@ export class SimCluster {
         epochFloor: 0,
       },
       {
-        bus,
+        bus: canary?.bus?.(plainBus) ?? plainBus,
         store: canary?.store?.(plainStore, log) ?? plainStore,
-        leases: canary?.leases?.(plainLeases) ?? plainLeases,
+        leases: canary?.leases?.(plainLeases, process.clock) ?? plainLeases,
         clock: process.clock,
         random,
         defer: (run) => void process.clock.after(0, run),
@@ -113,7 +118,7 @@ export class SimCluster {
       silent,
       { ...clusterSettingsDefaults, ...this.#parts.settings },
     );
-    const node: SimNode = { name, incarnation: id, process, peer, assembled, isDraining: false };
+    const node: SimNode = { name, incarnation: id, process, peer, assembled, isDraining: false, isReplaced: false };
     this.#nodes.set(name, node);
     this.#watchClaims(node);
     canary?.node?.(assembled, process.clock);
@@ -133,11 +138,33 @@ export class SimCluster {
     return node;
   }
 
+  /**
+   * Starts another process under the id of one that stands still, as somebody does who takes it for dead: a supervisor, or an
+   * orchestrator that has lost sight of the host.
+   */
+  replace(name: string, server: number): void {
+    const old = this.#nodes.get(name);
+    if (old === undefined) return;
+    old.isReplaced = true;
+    this.#nodes.delete(name);
+    this.#replaced.add(old);
+    this.start(name, server);
+  }
+
   /** kill -9 */
   kill(name: string): void {
     const node = this.#nodes.get(name);
-    if (node === undefined) return;
-    this.#nodes.delete(name);
+    if (node !== undefined) this.#kill(node);
+  }
+
+  /** kill -9 of every process. */
+  killAll(): void {
+    for (const node of this.nodes) this.#kill(node);
+  }
+
+  #kill(node: SimNode): void {
+    const { name } = node;
+    if (!this.#replaced.delete(node)) this.#nodes.delete(name);
     node.process.kill();
     node.assembled.stop();
     this.#parts.network.disconnect(node.peer);
@@ -172,8 +199,9 @@ export class SimCluster {
 
   #startAgain(node: SimNode, server: number): void {
     const { name } = node;
+    if (node.isReplaced) return this.#kill(node);
     if (this.#nodes.get(name) !== node) return;
-    this.kill(name);
+    this.#kill(node);
     this.#starting.add(name);
     this.#parts.network.scheduler.after(RESTART_MS, () => {
       if (this.#starting.delete(name)) this.start(name, server);

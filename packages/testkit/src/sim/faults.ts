@@ -54,7 +54,7 @@ export class Faults {
         member.hurry();
       }
     }
-    if (cluster.nodes.every((node) => node.isDraining)) this.#startNode();
+    if (cluster.nodes.every((node) => node.isDraining || node.isReplaced)) this.#startNode();
   }
 
   #next(): void {
@@ -85,7 +85,9 @@ export class Faults {
   }
 
   #healthy(): SimNode | undefined {
-    const nodes = this.#world.cluster.nodes.filter(({ process, peer }) => !process.isPaused && peer.link === 'up');
+    const nodes = this.#world.cluster.nodes.filter(
+      ({ process, peer, isReplaced }) => !isReplaced && !process.isPaused && peer.link === 'up',
+    );
     return nodes.length === 0 ? undefined : this.#random.pick(nodes);
   }
 
@@ -95,6 +97,7 @@ export class Faults {
     switch (kind) {
       case 'kill':
       case 'kill-restart':
+      case 'replace':
       case 'pause':
       case 'sleep':
       case 'slow':
@@ -106,7 +109,7 @@ export class Faults {
         return node === undefined ? undefined : this.#toNode(kind, node);
       }
       case 'start':
-        if (cluster.nodes.length < NODES_MAX) this.#startNode();
+        if (cluster.names.length < NODES_MAX) this.#startNode();
         return;
       case 'route':
       case 'route-one-way':
@@ -169,6 +172,11 @@ export class Faults {
         process.pause(kind === 'sleep');
         if (ms > 5_000) history.mark('a pause longer than the lease');
         return this.#during(`${kind} of ${name}`, ms, () => process.resume());
+      case 'replace':
+        process.pause();
+        cluster.replace(name, this.#random.below(this.#world.plan.servers));
+        history.mark('a process was replaced while it stood still');
+        return this.#during(`pause of the replaced ${name}`, ms, () => process.resume());
       case 'slow':
         process.slowMs = 1 + this.#random.next() * 30;
         return this.#during(`slowness of ${name}`, ms, () => {
@@ -181,7 +189,7 @@ export class Faults {
       case 'wall-jump':
         return process.jumpWall((this.#random.next() - 0.4) * 20_000);
       case 'drain':
-        if (cluster.nodes.length < 2) return;
+        if (cluster.names.length < 2) return;
         drained.add(node.incarnation);
         history.note('fault', () => `drain of ${name}`);
         return cluster.drain(name, 5_000 + this.#random.next() * 10_000);

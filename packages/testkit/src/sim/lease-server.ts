@@ -10,6 +10,7 @@ import { LeaseStoreUnavailable } from '@muster/cluster';
 import type { SeededRandom } from '../seeded-random.js';
 import type { History } from './history.js';
 import type { Network, Peer } from './network.js';
+import type { SimProcess } from './process.js';
 import { StreamServer } from './stream-server.js';
 
 const TIMEOUT_MS = 2_000;
@@ -27,16 +28,26 @@ type Watch = {
   isReadySent: boolean;
 };
 
+/** A write that was carried out. */
+export type LeaseWritten = { readonly entry: LeaseEntry; readonly by: SimProcess };
+
 export class LeaseServer {
   readonly stream: StreamServer;
   readonly #network: Network;
   readonly #history: History;
   readonly #entries = new Map<string, LeaseEntry>();
   readonly #watches = new Set<Watch>();
+  readonly #onWritten: (written: LeaseWritten) => void;
   #revision = 0;
   #isRestarting = false;
 
-  constructor(network: Network, random: SeededRandom, history: History) {
+  constructor(
+    network: Network,
+    random: SeededRandom,
+    history: History,
+    onWritten: (written: LeaseWritten) => void = () => {},
+  ) {
+    this.#onWritten = onWritten;
     this.#network = network;
     this.#history = history;
     this.stream = new StreamServer(network, 0, random);
@@ -50,7 +61,7 @@ export class LeaseServer {
       write: async (key, value, expectedRevision): Promise<LeaseOutcome> => {
         const bytes = value.slice();
         const answer = await this.stream.ask<LeaseOutcome>(peer, isConnected, TIMEOUT_MS, ({ respond }) =>
-          respond(this.#write(key, bytes, expectedRevision)),
+          respond(this.#write(key, bytes, expectedRevision, peer.process)),
         );
         return answer.kind === 'answer' ? answer.value : { kind: 'unknown', cause: answer.cause };
       },
@@ -70,15 +81,17 @@ export class LeaseServer {
     return this.#entries.get(key);
   }
 
-  #write(key: string, value: Uint8Array, expectedRevision: number): LeaseOutcome {
+  #write(key: string, value: Uint8Array, expectedRevision: number, by: SimProcess): LeaseOutcome {
     const revision = this.#entries.get(key)?.revision ?? 0;
     if (revision !== expectedRevision) {
       this.#history.mark('a lease write was refused');
       return { kind: 'refused' };
     }
     this.#revision += 1;
-    this.#entries.set(key, { key, value, revision: this.#revision });
+    const entry = { key, value, revision: this.#revision };
+    this.#entries.set(key, entry);
     this.#history.take(this.#revision);
+    this.#onWritten({ entry, by });
     for (const watch of [...this.#watches]) this.#pump(watch);
     return { kind: 'written', revision: this.#revision };
   }

@@ -43,6 +43,9 @@ export class LogServer {
   readonly #history: History;
   readonly #subjects = new Map<Partition, Subject>();
   readonly #onLanded: (frame: LandedFrame) => void;
+  /** Reads that are under way: how far each has come. */
+  readonly #reads = new Map<Exchange<StoredFrame[]>, { readonly partition: Partition; readonly throughSeq: number }>();
+  #heldPurges: (() => void)[] | undefined;
   #nextSeq = 1;
 
   constructor(options: {
@@ -86,6 +89,7 @@ export class LogServer {
       },
       purgeBelow: async (partition, seq) => {
         const answer = await this.#streamOf(partition).ask<true>(peer, isConnected, PURGE_TIMEOUT_MS, (exchange) => {
+          if (this.#heldPurges !== undefined) return void this.#heldPurges.push(() => this.purge(partition, seq));
           if (exchange.isOver()) this.#history.mark('a purge that nobody waits for any more');
           this.purge(partition, seq);
           exchange.respond(true);
@@ -115,7 +119,23 @@ export class LogServer {
     this.#history.note(`log ${partition}`, () => `purged below ${seq}: ${before - subject.frames.length} frames`);
   }
 
+  /** From now on purges are taken in and carried out only by `releasePurges`. */
+  holdPurges(): void {
+    this.#heldPurges ??= [];
+  }
+  releasePurges(): void {
+    const held = this.#heldPurges ?? [];
+    this.#heldPurges = undefined;
+    for (const purge of held) purge();
+  }
+  /** Up to which sequence a read of the partition has come that is not at its end; undefined = none is under way. */
+  readUpTo(partition: Partition): number | undefined {
+    for (const read of this.#reads.values()) if (read.partition === partition) return read.throughSeq;
+    return undefined;
+  }
+
   heal(): void {
+    this.releasePurges();
     for (const stream of this.streams) stream.heal();
   }
 
@@ -240,7 +260,11 @@ export class LogServer {
       const some = wanted.slice(0, FRAMES_PER_CHUNK);
       found.push(...some);
       seq = (some.at(-1)?.seq ?? endSeq) + 1;
-      if (wanted.length <= FRAMES_PER_CHUNK) return exchange.respond(found);
+      this.#reads.set(exchange, { partition, throughSeq: seq - 1 });
+      if (wanted.length <= FRAMES_PER_CHUNK) {
+        this.#reads.delete(exchange);
+        return exchange.respond(found);
+      }
       this.#network.scheduler.after(this.#random.next() * stream.trouble.commitMsMax, chunk);
     };
     chunk();

@@ -28,7 +28,7 @@ export type LoggedGroup = {
 };
 
 type LoggedPartition = {
-  last: { readonly seq: number; readonly frame: Frame; readonly at: number } | undefined;
+  last: { readonly seq: number; readonly frame: Frame; readonly at: number; readonly by: string } | undefined;
   readonly claims: { readonly epoch: number; readonly at: number }[];
   readonly groups: Map<GroupId, LoggedGroup>;
   readonly openSets: Map<string, Uint8Array[]>;
@@ -38,8 +38,11 @@ type LoggedPartition = {
 export type ClaimSeen = {
   readonly partition: Partition;
   readonly claim: Frame;
-  /** The frame that it stands on. */
+  /** The process that has written it. */
+  readonly by: string;
+  /** The frame that it stands on, and the process that has written that. */
   readonly base: Frame | undefined;
+  readonly baseBy: string | undefined;
 };
 
 export class LogWatch {
@@ -72,7 +75,7 @@ export class LogWatch {
   }
 
   landed(landed: LandedFrame): void {
-    const { partition, seq, bytes, at } = landed;
+    const { partition, seq, bytes, at, by } = landed;
     const about = `log ${partition}`;
     const logged = this.#of(partition);
     const decoded = decodeFrame(bytes);
@@ -80,20 +83,24 @@ export class LogWatch {
     const { frame } = decoded;
     const problem = chainProblem(logged.last, frame);
     this.#verdicts.check('one-writer-per-log', problem === undefined, about, () => `frame ${seq}: ${problem}`);
-    const base = logged.last?.frame;
+    const base = logged.last;
     this.#history.note(about, () => `${seq} epoch ${frame.epoch} ${frame.node}: ${frame.body.kind}`);
-    logged.last = { seq, frame, at };
-    this.#apply(partition, logged, frame, base, at);
+    logged.last = { seq, frame, at, by };
+    if (frame.body.kind === 'claim')
+      this.#claimed(logged, { partition, claim: frame, by, base: base?.frame, baseBy: base?.by }, at);
+    else this.#apply(logged, frame, at);
   }
 
-  #apply(partition: Partition, logged: LoggedPartition, frame: Frame, base: Frame | undefined, at: number): void {
+  #claimed(logged: LoggedPartition, seen: ClaimSeen, at: number): void {
+    if (logged.isCheckpointOpen) this.#history.mark('a checkpoint was cut in the middle');
+    logged.isCheckpointOpen = false;
+    logged.openSets.clear();
+    logged.claims.push({ epoch: seen.claim.epoch, at });
+    this.#onClaim(seen);
+  }
+
+  #apply(logged: LoggedPartition, frame: Frame, at: number): void {
     switch (frame.body.kind) {
-      case 'claim':
-        if (logged.isCheckpointOpen) this.#history.mark('a checkpoint was cut in the middle');
-        logged.isCheckpointOpen = false;
-        logged.openSets.clear();
-        logged.claims.push({ epoch: frame.epoch, at });
-        return this.#onClaim({ partition, claim: frame, base });
       case 'checkpoint':
         logged.isCheckpointOpen = true;
         // It may bring what no live record has brought yet: a commit that waits behind it is in the owner's memory already.
@@ -109,6 +116,7 @@ export class LogWatch {
         this.#history.mark('a release');
         return;
       case 'barrier':
+      case 'claim':
         return;
       case 'records':
         for (const { group, pieces } of frame.body.entries) {

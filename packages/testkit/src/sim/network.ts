@@ -36,6 +36,9 @@ export type Delivery = {
   readonly noResponders: boolean;
 };
 
+/** What a script does to one message: holds it up for so long, or sends a copy of it after so long. */
+export type Meddling = { readonly kind: 'late' | 'copied'; readonly ms: number };
+
 export type Interest = {
   readonly peer: Peer;
   readonly queue: string | undefined;
@@ -57,7 +60,12 @@ export type Peer = {
 export class Network {
   readonly scheduler: Scheduler;
   readonly servers: number;
-  weather: Weather = calm;
+  #weather: Weather = calm;
+  /** Set by a script that plays a trace; the seed has no part in it. */
+  meddle: (message: Delivery) => Meddling | undefined = () => undefined;
+  /** When a link, a route or the weather has changed last. */
+  #changedAt = 0;
+  readonly #peers = new Set<Peer>();
   readonly #random: SeededRandom;
   readonly #history: History;
   /** How the server sees each other one, directed: `routes[from][to]`. */
@@ -75,8 +83,23 @@ export class Network {
     this.#routes = Array.from({ length: servers }, () => Array.from({ length: servers }, () => 'up' as LinkState));
   }
 
+  get weather(): Weather {
+    return this.#weather;
+  }
+  set weather(weather: Weather) {
+    this.#weather = weather;
+    this.#changedAt = this.scheduler.now;
+  }
+
+  /** Since when every message passes from everybody to everybody; undefined while some do not. */
+  get wholeSince(): number | undefined {
+    const { loss, delay } = this.#weather;
+    const isWhole = loss === 0 && delay === 0 && this.#routes.every((row) => row.every((state) => state === 'up'));
+    return isWhole && [...this.#peers].every(({ link }) => link === 'up') ? this.#changedAt : undefined;
+  }
+
   connect(process: SimProcess, server: number): Peer {
-    return {
+    const peer: Peer = {
       process,
       server: server % this.servers,
       link: 'up',
@@ -84,12 +107,15 @@ export class Network {
       listeners: new Set(),
       interests: new Set(),
     };
+    this.#peers.add(peer);
+    return peer;
   }
 
   /** The process has ended: its server sees the connection close. */
   disconnect(peer: Peer): void {
     peer.link = 'down';
     peer.session += 1;
+    this.#peers.delete(peer);
     for (const { list, interest } of peer.interests) drop(list, interest);
     peer.interests.clear();
     peer.listeners.clear();
@@ -102,6 +128,7 @@ export class Network {
     const was = peer.link;
     peer.link = link;
     peer.session += 1;
+    this.#changedAt = this.scheduler.now;
     if (link === 'down') peer.process.input(() => this.#tell(peer, false));
     else if (was === 'down' && link === 'up') peer.process.input(() => this.#tell(peer, true));
     for (const listener of [...this.#stateListeners]) listener(peer);
@@ -109,7 +136,10 @@ export class Network {
 
   setRoute(from: number, to: number, state: LinkState): void {
     const row = this.#routes[from];
-    if (row !== undefined && from !== to) row[to] = state;
+    if (row !== undefined && from !== to && row[to] !== state) {
+      row[to] = state;
+      this.#changedAt = this.scheduler.now;
+    }
     for (const listener of [...this.#stateListeners]) listener(undefined as never);
   }
   healRoutes(): void {
@@ -172,7 +202,7 @@ export class Network {
 
   /** A message between a process and something that lives on a server; undefined = it is lost. */
   transitMs(): number | undefined {
-    const { latencyMs, jitterMs, loss, delay, delayMsMax } = this.weather;
+    const { latencyMs, jitterMs, loss, delay, delayMsMax } = this.#weather;
     if (loss > 0 && this.#random.next() < loss) return undefined;
     const extra = delay > 0 && this.#random.next() < delay ? this.#random.next() * delayMsMax : 0;
     return latencyMs + this.#random.next() * jitterMs + extra;
@@ -213,7 +243,12 @@ export class Network {
 
   #send(from: number, interest: Interest, message: Delivery): void {
     if (!this.passes(from, interest.peer.server)) return;
-    const copies = this.weather.duplication > 0 && this.#random.next() < this.weather.duplication ? 2 : 1;
+    const meddling = this.meddle(message);
+    if (meddling !== undefined) {
+      this.arrive(interest.peer, meddling.ms, () => this.#deliver(interest, message));
+      if (meddling.kind === 'late') return;
+    }
+    const copies = this.#weather.duplication > 0 && this.#random.next() < this.#weather.duplication ? 2 : 1;
     for (let copy = 0; copy < copies; copy += 1) {
       const ms = this.transitMs();
       if (ms !== undefined) this.arrive(interest.peer, ms, () => this.#deliver(interest, message));

@@ -12,6 +12,7 @@ import { calm, type Weather } from './network.js';
 export const faultKinds = [
   'kill',
   'kill-restart',
+  'replace',
   'pause',
   'sleep',
   'slow',
@@ -48,7 +49,7 @@ const themes: readonly (readonly FaultKind[])[] = [
   ['isolate', 'route', 'route-one-way', 'lease-trouble'],
   ['kill', 'kill-restart', 'start', 'member-join', 'delete-group'],
   ['log-trouble', 'log-late', 'log-leader', 'kill-restart', 'pause'],
-  ['pause', 'sleep', 'slow', 'wall-jump', 'cut-silently'],
+  ['pause', 'sleep', 'slow', 'wall-jump', 'cut-silently', 'replace'],
   ['drain', 'start', 'kill-restart', 'lease-leader', 'log-leader'],
   ['outage', 'swizzle', 'cut', 'member-pause'],
 ];

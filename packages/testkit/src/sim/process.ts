@@ -26,15 +26,16 @@ export class SimProcess {
   #stopsMonotonic = false;
   readonly #input: (() => void)[] = [];
   #due: (() => void)[] = [];
-  /** Each input takes so long, in ms: a slow node. */
-  slowMs = 0;
+  #slowMs = 0;
   #busyUntil = 0;
+  #soundSince: number;
 
   /** @param rate how fast its clock goes; 1.01 = one percent fast */
   constructor(scheduler: Scheduler, name: string, rate: number) {
     this.#scheduler = scheduler;
     this.name = name;
     this.#rate = rate;
+    this.#soundSince = scheduler.now;
     this.clock = {
       now: () => this.#now(),
       wallNow: () => Math.floor(scheduler.now * rate + this.#wallOffsetMs),
@@ -47,6 +48,20 @@ export class SimProcess {
   }
   get isPaused(): boolean {
     return this.#isPaused;
+  }
+
+  /** Since when it has run at full speed; undefined while it does not. */
+  get soundSince(): number | undefined {
+    return this.#isAlive && !this.#isPaused && this.#slowMs === 0 ? this.#soundSince : undefined;
+  }
+
+  /** Each input takes so long, in ms: a slow node. */
+  get slowMs(): number {
+    return this.#slowMs;
+  }
+  set slowMs(ms: number) {
+    if (this.#slowMs > 0) this.#soundSince = this.#scheduler.now;
+    this.#slowMs = ms;
   }
 
   #now(): MonotonicMs {
@@ -89,8 +104,8 @@ export class SimProcess {
       this.#input.push(run);
       return;
     }
-    if (this.slowMs <= 0 && this.#busyUntil <= this.#scheduler.now) return run();
-    this.#busyUntil = Math.max(this.#scheduler.now, this.#busyUntil) + this.slowMs;
+    if (this.#slowMs <= 0 && this.#busyUntil <= this.#scheduler.now) return run();
+    this.#busyUntil = Math.max(this.#scheduler.now, this.#busyUntil) + this.#slowMs;
     this.#scheduler.after(this.#busyUntil - this.#scheduler.now, () => {
       if (this.#isPaused || this.#isDraining) this.#input.push(run);
       else if (this.#isAlive) run();
@@ -114,6 +129,7 @@ export class SimProcess {
     if (!this.#isPaused) return;
     if (this.#stopsMonotonic) this.#missedMs += (this.#scheduler.now - this.#pausedAt) * this.#rate;
     this.#isPaused = false;
+    this.#soundSince = this.#scheduler.now;
     this.#isDraining = true;
     this.#drain();
   }

@@ -72,7 +72,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
     marks: history.marks,
     transcript: isWritten ? history.transcript(aboutsOf(world)) : [],
   };
-  for (const name of world.cluster.names) world.cluster.kill(name);
+  world.cluster.killAll();
   scheduler.stop();
   return report;
 }

@@ -39,7 +39,8 @@ export type Exchange<T> = {
 };
 
 export class StreamServer {
-  trouble: StreamTrouble = noTrouble;
+  #trouble: StreamTrouble = noTrouble;
+  #untroubledSince = 0;
   readonly random: SeededRandom;
   readonly network: Network;
   #leader: number | undefined;
@@ -50,6 +51,18 @@ export class StreamServer {
     this.network = network;
     this.random = random;
     this.#leader = leader % network.servers;
+  }
+
+  get trouble(): StreamTrouble {
+    return this.#trouble;
+  }
+  set trouble(trouble: StreamTrouble) {
+    this.#trouble = trouble;
+    this.#untroubledSince = this.network.scheduler.now;
+  }
+  /** Since when requests are late, and answers lost, by nothing but the network; undefined while they are. */
+  get untroubledSince(): number | undefined {
+    return this.#trouble === noTrouble ? this.#untroubledSince : undefined;
   }
 
   /** The server that leads; undefined while there is none. */

@@ -8,6 +8,8 @@
 export const invariants = {
   'one-writer-per-log': 'the frames of a partition form one chain, epochs rise at claims only',
   'death-is-a-write': 'a claim stands on a release, a mark, or an owner that has given up',
+  'living-node-not-marked': 'a node that runs undisturbed is not marked, after an outage of the store either',
+  'one-process-per-node-id': 'a process whose node id another has taken never writes its lease again',
   'resume-is-proven': 'nobody serves again what another has claimed before it asked',
   'superseded-owner-falls-silent': 'an owner that has been superseded serves no longer than its lease',
   'exclusive-assignment': 'within one generation a partition is assigned to one member',

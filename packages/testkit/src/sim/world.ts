@@ -16,7 +16,7 @@ import { SimClient } from './client.js';
 import { SimCluster, type SimNode } from './cluster.js';
 import { GroupWatch } from './group-watch.js';
 import type { History } from './history.js';
-import { LeaseServer } from './lease-server.js';
+import { LeaseServer, type LeaseWritten } from './lease-server.js';
 import { SimLiar } from './liar.js';
 import { LogServer } from './log-server.js';
 import { type ClaimSeen, LogWatch } from './log-watch.js';
@@ -32,6 +32,8 @@ import { WorkerMember } from './worker-member.js';
 const LEASE_MS = 4_000;
 const LOOK_EVERY_MS = 250;
 const QUEUED_RECORDS_MAX = 10_000;
+/** So long after a disturbance nothing follows from it any more: two leases. */
+const UNDISTURBED_MS = 10_000;
 
 /** What the end of a run asks of a member, whoever made it. */
 export type LiveMember = {
@@ -69,6 +71,8 @@ export class World {
   readonly #canary: Canary | undefined;
   /** Nodes that were told to drain: what they gave away they gave away. */
   readonly drained = new Set<string>();
+  /** The processes that ever held a lease, by key, the newest last. */
+  readonly #holders = new Map<string, string[]>();
   #clients = 0;
 
   constructor(parts: {
@@ -101,7 +105,7 @@ export class World {
       history,
       onLanded: (frame) => this.logWatch.landed(frame),
     });
-    this.leases = new LeaseServer(this.network, random.fork('leases'), history);
+    this.leases = new LeaseServer(this.network, random.fork('leases'), history, (written) => this.#judgeLease(written));
     this.cluster = new SimCluster({
       network: this.network,
       log: this.log,
@@ -205,9 +209,9 @@ export class World {
   }
 
   /** O4: nobody claims over an owner that lives and has given nothing away. */
-  #judgeClaim({ partition, claim, base }: ClaimSeen): void {
+  #judgeClaim({ partition, claim, by, base, baseBy }: ClaimSeen): void {
     this.history.mark('a claim');
-    if (base === undefined || base.body.kind === 'release' || base.incarnation === claim.incarnation) return;
+    if (base === undefined || base.body.kind === 'release' || by === baseBy) return;
     this.history.mark('a claim without release');
     const entry = this.leases.entryOf(`node.${base.node}`);
     const lease =
@@ -216,7 +220,7 @@ export class World {
         : (JSON.parse(utf8Decode(entry.value)) as { readonly incarnation: string; readonly state: string });
     const isMarked =
       lease === undefined || lease.incarnation !== base.incarnation || lease.state === 'dead' || lease.state === 'left';
-    const owner = this.cluster.running(base.incarnation);
+    const owner = this.cluster.nodes.find(({ process }) => process.name === baseBy);
     const hasGivenUp =
       owner !== undefined && !owner.assembled.cluster.ownership.owned().some(([each]) => each === partition);
     const holds = isMarked || hasGivenUp || this.drained.has(base.incarnation);
@@ -225,6 +229,42 @@ export class World {
       holds,
       `log ${partition}`,
       () => `${claim.node} claims over ${base.node}, which nobody has marked`,
+    );
+  }
+
+  /** O1, O4: who writes a lease, and whom others mark. */
+  #judgeLease({ entry, by }: LeaseWritten): void {
+    if (entry.value === undefined || !entry.key.startsWith('node.')) return;
+    const lease = JSON.parse(utf8Decode(entry.value)) as { readonly incarnation: string; readonly state: string };
+    if (lease.state === 'dead') return this.#judgeMark(entry.key, lease.incarnation, by);
+    const holders = this.#holders.get(entry.key) ?? [];
+    this.#holders.set(entry.key, holders);
+    if (holders.at(-1) === by.name) return;
+    this.verdicts.check(
+      'one-process-per-node-id',
+      !holders.includes(by.name),
+      `node ${entry.key}`,
+      () => `${by.name} renews the lease that ${holders.at(-1)} has taken from it`,
+    );
+    holders.push(by.name);
+  }
+
+  /** Whoever has run undisturbed for a while, with everything between all nodes in order, is not marked. */
+  #judgeMark(key: string, incarnation: string, by: SimProcess): void {
+    const owner = this.cluster.nodes.find((node) => node.incarnation === incarnation && node.process.isAlive);
+    const since = [
+      owner?.process.soundSince,
+      by.soundSince,
+      this.network.wholeSince,
+      this.leases.stream.untroubledSince,
+    ];
+    const isUndisturbed = since.every((at) => at !== undefined && this.scheduler.now - at > UNDISTURBED_MS);
+    this.history.mark(owner === undefined ? 'a dead node was marked' : 'a living node was marked');
+    this.verdicts.check(
+      'living-node-not-marked',
+      !isUndisturbed,
+      key,
+      () => `${by.name} marks ${owner?.process.name}, which nothing has disturbed`,
     );
   }
 
