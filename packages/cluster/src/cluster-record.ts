@@ -30,7 +30,8 @@ export type WantedRecord = {
   readonly replicas: number | undefined;
 };
 
-const recordKey = 'cluster';
+/** Key of the record in the lease store. */
+export const recordKey = 'cluster';
 
 /** The node is configured for another cluster than this one, or the record is of a format that it does not know. */
 export class ClusterRecordMismatch extends Error {
@@ -52,7 +53,7 @@ export function obeyClusterRecord(
 ): Promise<ClusterRecord> {
   return patiently(clock, patienceMs, async () => {
     const existing = await store.read(recordKey);
-    if (existing?.value !== undefined) return compare(parse(existing.value), wanted);
+    if (existing?.value !== undefined) return compare(parseClusterRecord(existing.value), wanted);
     const outcome = await store.write(recordKey, utf8Encode(JSON.stringify(proposed)), existing?.revision ?? 0);
     if (outcome.kind === 'written') return proposed;
     // Somebody else was first, or our own write may have landed without an answer: the next look decides.
@@ -60,7 +61,8 @@ export function obeyClusterRecord(
   });
 }
 
-function parse(bytes: Uint8Array): ClusterRecord {
+/** @returns the record for its bytes; throws ClusterRecordMismatch for anything else, saying what is wrong */
+export function parseClusterRecord(bytes: Uint8Array): ClusterRecord {
   let value: unknown;
   try {
     value = JSON.parse(utf8Decode(bytes));

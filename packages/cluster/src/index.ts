@@ -2,7 +2,7 @@ export * from './cluster-node.js';
 export * from './cluster-record.js';
 export type { KnownOwner } from './known-owners.js';
 export { IncarnationOver, NodeIdInUse } from './lease.js';
-export type { LeaseState, LeaseValue } from './lease-entry.js';
+export { decodeLease, type LeaseState, type LeaseValue, nodeOfKey } from './lease-entry.js';
 export type { Heartbeat } from './messages.js';
 export { parseHeartbeat } from './messages.js';
 export type { ClaimResult, LogTail, PartitionHost } from './partition-host.js';
