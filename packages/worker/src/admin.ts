@@ -80,7 +80,8 @@ export class Admin {
   async listGroups(filter: { readonly states?: readonly string[] } = {}): Promise<ListReply['groups']> {
     const found = await this.#questions.everyNode({ statesFilter: filter.states ?? [], typesFilter: [] });
     if (!found.isComplete) {
-      const count = this.#context.client.partitionCount ?? 'unknown';
+      const count = this.#context.client.partitionCount;
+      if (count === undefined) throw new MusterError('TIMEOUT', 'no coordinator node answers');
       throw new MusterError('INCOMPLETE_ANSWER', `${found.covered} of ${count} partitions`);
     }
     const groups = new Map(found.answers.flatMap((answer) => answer.groups.map((group) => [group.groupId, group])));

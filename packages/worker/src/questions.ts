@@ -75,12 +75,14 @@ export class Questions {
     readonly statesFilter: readonly string[];
     readonly typesFilter: readonly string[];
   }): Promise<{ readonly answers: readonly NodeAnswer[]; readonly covered: number; readonly isComplete: boolean }> {
-    const { client } = this.#context;
+    const { client, environment } = this.#context;
+    const deadlineAt = environment.clock.now() + this.timeoutMs;
     const answers: NodeAnswer[] = [];
     const covered = new Set<number>();
     const isComplete = () => covered.size >= (client.partitionCount ?? Number.POSITIVE_INFINITY);
     await client.discover(this.timeoutMs);
-    await this.#repeat(client.subjects.all, { api: 'list', ...filter }, (bytes) => {
+    // Whoever does not know the cluster's size answers no list either: the one deadline is for both.
+    await this.#repeat(client.subjects.all, { api: 'list', ...filter }, deadlineAt, (bytes) => {
       const reply = parseReply(clusterApis.list, bytes);
       if (reply.kind === 'garbled' || reply.error !== 'NONE' || reply.fields === undefined) return false;
       answers.push({ ...reply.fields, node: reply.head.node ?? '' });
@@ -93,7 +95,9 @@ export class Questions {
   /** @returns who coordinates a group; throws MusterError COORDINATOR_NOT_AVAILABLE where nobody did until the deadline */
   async coordinatorOf(groupId: GroupId): Promise<FindReply> {
     let found: FindReply | undefined;
-    await this.#repeat(this.#context.client.subjects.find, { groupId, suspectEpoch: null }, (bytes) => {
+    const { client, environment } = this.#context;
+    const deadlineAt = environment.clock.now() + this.timeoutMs;
+    await this.#repeat(client.subjects.find, { groupId, suspectEpoch: null }, deadlineAt, (bytes) => {
       const reply = parseReply(clusterApis.find, bytes);
       if (reply.kind === 'garbled' || reply.error !== 'NONE' || reply.fields === undefined) return false;
       found = reply.fields;
@@ -104,11 +108,15 @@ export class Questions {
   }
 
   /** Publishes the same question again and again until an answer says that it was the last. */
-  async #repeat(subject: string, fields: object, onReply: (bytes: Uint8Array) => boolean): Promise<void> {
+  async #repeat(
+    subject: string,
+    fields: object,
+    deadlineAt: number,
+    onReply: (bytes: Uint8Array) => boolean,
+  ): Promise<void> {
     const { client, environment } = this.#context;
     const { clock } = environment;
     const payload = encodeRequest({ id: requestId(environment.newId()), deadlineMs: this.timeoutMs }, fields);
-    const deadlineAt = clock.now() + this.timeoutMs;
     const complete = deferred();
     while (true) {
       const leftMs = deadlineAt - clock.now();
