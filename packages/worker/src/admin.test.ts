@@ -44,6 +44,24 @@ describe('listing groups', () => {
     await clock.advance(6_000);
     expect(await listing).toMatchObject({ code: 'INCOMPLETE_ANSWER', message: expect.stringContaining('49 of 50') });
   });
+
+  it.each(['listGroups', 'describeCluster'] as const)(
+    '%s ends at its deadline while nobody answers at all',
+    async (call) => {
+      const { admin, transport, clock } = setUp();
+      transport.event({ kind: 'disconnected' });
+      const asking = admin[call]().catch((error: unknown) => error);
+      let isOver = false;
+      void asking.then(() => {
+        isOver = true;
+      });
+      await clock.advance(4_900);
+      expect(isOver).toBe(false);
+      await clock.advance(200);
+      expect(isOver).toBe(true);
+      expect(await asking).toMatchObject({ code: 'TIMEOUT', message: expect.stringContaining('no coordinator node') });
+    },
+  );
 });
 
 describe('offsets', () => {
