@@ -22,6 +22,8 @@ export interface Column {
   readonly key: string;
   /** As the table heads it; Kafka's names where Kafka has one. */
   readonly title: string;
+  /** How a table shows the value where that differs; CSV has the value itself. */
+  readonly text?: (cell: Cell, row: Row) => string | null;
 }
 
 export interface Report {
@@ -102,12 +104,17 @@ function table({ columns, rows }: Report, hasColor: boolean): string {
     chars: noBorders,
     style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0, compact: true },
   });
-  for (const row of rows) made.push(columns.map(({ key }) => shown(row[key])));
+  for (const row of rows) made.push(columns.map((column) => shown(tableCell(column, row))));
   return made
     .toString()
     .split('\n')
     .map((line) => line.trimEnd())
     .join('\n');
+}
+
+function tableCell({ key, text: textOf }: Column, row: Row): Cell {
+  const cell = row[key] ?? null;
+  return textOf === undefined || cell === null ? cell : textOf(cell, row);
 }
 
 function shown(cell: Cell | undefined): string {

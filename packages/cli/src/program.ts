@@ -3,7 +3,7 @@
  */
 
 import { Command, CommanderError } from 'commander';
-import { addCluster } from './cluster-command.js';
+import { addCluster } from './cluster/command.js';
 import { examples } from './commands.js';
 import { addCompletion } from './completion.js';
 import { addConfig } from './config-command.js';

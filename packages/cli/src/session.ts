@@ -7,6 +7,7 @@ import { type Admin, connect, type Muster, silentLogger } from '@muster/worker';
 import type { NatsConnection } from 'nats';
 import { type Connection, type ConnectionFlags, readConnection } from './connection.js';
 import type { Cli, Io } from './io.js';
+import { missingCluster } from './known-cluster.js';
 
 export interface Session {
   readonly io: Io;
@@ -19,19 +20,29 @@ export interface Session {
 
 const CLOSE_TIMEOUT_MS = 5_000;
 
+/** What a command may do that others may not. */
+export interface SessionOptions {
+  /** A cluster that nobody knows yet is fine: it is said, and the command goes on. */
+  readonly isNewClusterFine?: boolean;
+}
+
 /**
  * Connects, runs, closes. What `run` returns becomes the exit code.
- * @throws what reading the options, connecting or `run` threw
+ * @throws CliError notFound where there is no such cluster, and what reading the options, connecting or `run` threw
  */
 export async function withSession(
   cli: Cli,
   flags: ConnectionFlags,
   run: (session: Session) => Promise<number>,
+  { isNewClusterFine = false }: SessionOptions = {},
 ): Promise<void> {
   const { io } = cli;
   const connection = await readConnection(flags, io);
   const nats = await connectNats(connection.nats);
   try {
+    const missing = await missingCluster(nats, connection.cluster, connection.timeoutMs);
+    if (missing !== undefined && !isNewClusterFine) throw missing;
+    if (missing !== undefined) io.err(`note: ${missing.message}\n`);
     const { inboxPrefix } = connection.nats;
     const muster = await connect({
       cluster: connection.cluster,

@@ -4,11 +4,12 @@
 
 import type { TopicPartition } from '@muster/protocol';
 import { MusterError, type TopicSpec } from '@muster/worker';
-import { AckPolicy, DeliverPolicy, type JetStreamManager, NatsError, nanos, nuid } from 'nats';
+import { AckPolicy, DeliverPolicy, type JetStreamManager, NatsError, nanos, nuid, type StoredMsg } from 'nats';
 import type { Session } from './session.js';
 
 const NO_MESSAGE = 10_037;
-const NO_STREAM = 10_059;
+/** JetStream's error code for a stream that does not exist. */
+export const NO_STREAM = 10_059;
 const REQUESTS_AT_ONCE = 16;
 /** A consumer that could not be deleted goes by itself. */
 const INACTIVE_MS = 5_000;
@@ -60,14 +61,27 @@ export async function registered(
 }
 
 async function lastOffset(jetstream: JetStreamManager, stream: string, subject: string): Promise<number | undefined> {
+  return (await messageOrNothing(jetstream, stream, subject))?.seq;
+}
+
+/** @returns the last message of the subject; undefined where there is none, or no such stream */
+export async function messageOrNothing(
+  jetstream: JetStreamManager,
+  stream: string,
+  subject: string,
+): Promise<StoredMsg | undefined> {
   try {
-    const message = await jetstream.streams.getMessage(stream, { last_by_subj: subject });
-    return message.seq;
+    return await jetstream.streams.getMessage(stream, { last_by_subj: subject });
   } catch (thrown) {
-    const code = thrown instanceof NatsError ? thrown.api_error?.err_code : undefined;
+    const code = apiErrorOf(thrown);
     if (code === NO_MESSAGE || code === NO_STREAM) return undefined;
     throw thrown;
   }
+}
+
+/** @returns JetStream's own error code; undefined where something else failed */
+export function apiErrorOf(thrown: unknown): number | undefined {
+  return thrown instanceof NatsError ? thrown.api_error?.err_code : undefined;
 }
 
 /** How many messages a subject has at or after an offset, without reading or listing any. */

@@ -93,23 +93,28 @@ function addCreate(topics: Command, cli: Cli): void {
     "muster topics create orders --partitions 12 --subject 'shop.orders.{partition}.{key}' --key-hash murmur2",
   );
   asking(create).action((name: string, flags: CreateFlags) =>
-    withSession(cli, flags, async ({ muster, io }) => {
-      const { partitions, replicas, storage, maxAge, maxBytes, duplicateWindow, stream, subject, keyHash } = flags;
-      const spec = await muster.topics.create({
-        name,
-        partitions,
-        ...(replicas === undefined ? {} : { replicas }),
-        ...(storage === undefined ? {} : { storage }),
-        ...(maxAge === undefined ? {} : { maxAgeMs: maxAge }),
-        ...(maxBytes === undefined ? {} : { maxBytes }),
-        ...(duplicateWindow === undefined ? {} : { duplicateWindowMs: duplicateWindow }),
-        ...(stream === undefined ? {} : { stream }),
-        ...(subject === undefined ? {} : { subject }),
-        ...(keyHash === undefined ? {} : { keyHash }),
-      });
-      show(io, flags.output, { columns: topicColumns, rows: [rowOf(spec)], name: 'topic', empty: '' });
-      return exitCodes.ok;
-    }),
+    withSession(
+      cli,
+      flags,
+      async ({ muster, io }) => {
+        const { partitions, replicas, storage, maxAge, maxBytes, duplicateWindow, stream, subject, keyHash } = flags;
+        const spec = await muster.topics.create({
+          name,
+          partitions,
+          ...(replicas === undefined ? {} : { replicas }),
+          ...(storage === undefined ? {} : { storage }),
+          ...(maxAge === undefined ? {} : { maxAgeMs: maxAge }),
+          ...(maxBytes === undefined ? {} : { maxBytes }),
+          ...(duplicateWindow === undefined ? {} : { duplicateWindowMs: duplicateWindow }),
+          ...(stream === undefined ? {} : { stream }),
+          ...(subject === undefined ? {} : { subject }),
+          ...(keyHash === undefined ? {} : { keyHash }),
+        });
+        show(io, flags.output, { columns: topicColumns, rows: [rowOf(spec)], name: 'topic', empty: '' });
+        return exitCodes.ok;
+      },
+      { isNewClusterFine: true },
+    ),
   );
 }
 
@@ -131,13 +136,18 @@ function addAdopt(topics: Command, cli: Cli): void {
     .addOption(keyHashOption());
   examples(adopt, "muster topics adopt orders --stream ORDERS --subject 'orders.{partition}.{key}' --partitions 16");
   asking(adopt).action((name: string, flags: AdoptFlags) =>
-    withSession(cli, flags, async ({ muster, io }) => {
-      const { partitions, stream, subject, keyHash } = flags;
-      const hash = keyHash === undefined ? {} : { keyHash };
-      const spec = await muster.topics.adopt({ name, partitions, stream, subject, ...hash });
-      show(io, flags.output, { columns: topicColumns, rows: [rowOf(spec)], name: 'topic', empty: '' });
-      return exitCodes.ok;
-    }),
+    withSession(
+      cli,
+      flags,
+      async ({ muster, io }) => {
+        const { partitions, stream, subject, keyHash } = flags;
+        const hash = keyHash === undefined ? {} : { keyHash };
+        const spec = await muster.topics.adopt({ name, partitions, stream, subject, ...hash });
+        show(io, flags.output, { columns: topicColumns, rows: [rowOf(spec)], name: 'topic', empty: '' });
+        return exitCodes.ok;
+      },
+      { isNewClusterFine: true },
+    ),
   );
 }
 
