@@ -48,7 +48,8 @@ export class Faults {
       node.process.resume();
       network.setLink(node.peer, 'up');
     }
-    for (const { members } of this.#world.groups) {
+    for (const { members, departed } of this.#world.groups) {
+      for (const member of departed) member.process.resume();
       for (const member of members) {
         member.process.resume();
         member.hurry();
@@ -143,13 +144,13 @@ export class Faults {
       case 'member-die':
       case 'member-pause':
         return this.#toMember(kind);
+      case 'static-restart':
+      case 'static-twin':
+        return this.#toStatic(kind === 'static-twin');
       case 'delete-group':
         return this.#deleteGroup();
       case 'sweep':
-        for (const { assembled } of cluster.nodes) {
-          for (const runtime of assembled.partitions.all()) runtime.orderAll({ kind: 'sweep' });
-        }
-        return;
+        return this.#world.sweep();
       default:
         assertNever(kind);
     }
@@ -302,6 +303,29 @@ export class Faults {
       default:
         throw new Error(`${kind} does not happen to members`);
     }
+  }
+
+  /** A static member goes without leaving and comes again, or another process comes under its instance id beside it. */
+  #toStatic(isTwin: boolean): void {
+    const group = this.#random.pick(this.#world.groups);
+    const statics = group.members.filter(({ instance, isGone }) => instance !== null && !isGone);
+    if (statics.length === 0) return;
+    const member = this.#random.pick(statics);
+    const { instance, process } = member;
+    this.#world.history.note('fault', () => `${isTwin ? 'a twin' : 'a restart'} of ${member.name}`);
+    if (isTwin) {
+      if (this.#random.next() < 0.4) {
+        process.pause();
+        this.#during(`pause of the replaced ${member.name}`, this.#spell(), () => process.resume());
+      }
+      this.#world.addMember(group, instance);
+      return;
+    }
+    member.die();
+    group.members = group.members.filter((each) => each !== member);
+    // Mostly within its session; a steady group waits for longer than a run has.
+    const ms = this.#random.next() * (group.plan.kind === 'steady' ? 2_000 : 9_000);
+    this.#during(`absence of ${member.name}`, ms, () => this.#world.addMember(group, instance));
   }
 
   #leave(group: SimGroup, member: SimGroup['members'][number]): void {

@@ -11,6 +11,8 @@ import type { Verdicts } from './verdicts.js';
 
 /** Topic that honest members commit to. */
 export const TOPIC = 't';
+/** Nobody subscribes to it: what is committed to it expires, the group's members notwithstanding. */
+export const LEFT_TOPIC = 'left';
 
 type Ledger = {
   sent: number;
@@ -92,13 +94,14 @@ export class GroupWatch {
   joined(who: Who, leader: string, answeredAt: number): void {
     // Answered in the frame that also deleted the group: of a life that is over.
     if (this.#forgottenAt >= 0 && answeredAt - this.#forgottenAt < ERA_MS) return;
+    const identity = this.#identityOf(leader);
     const known = this.#leaders.get(who.generation);
-    if (known === undefined) this.#leaders.set(who.generation, leader);
+    if (known === undefined) this.#leaders.set(who.generation, identity);
     this.#verdicts.check(
       'one-leader-per-generation',
-      known === undefined || known === leader,
+      known === undefined || known === identity,
       this.group,
-      () => `${leader} leads generation ${who.generation}, others heard of ${known}`,
+      () => `${identity} leads generation ${who.generation}, others heard of ${known}`,
     );
     const recorded = this.logged?.generations.get(who.generation);
     this.#durable(recorded?.at, answeredAt, () => `generation ${who.generation}`);
@@ -110,14 +113,15 @@ export class GroupWatch {
       holders = new Map();
       this.#holders.set(who.generation, holders);
     }
+    const identity = this.#identityOf(who.memberId);
     for (const each of topicPartitions) {
-      const holder = holders.get(each) ?? who.memberId;
+      const holder = holders.get(each) ?? identity;
       holders.set(each, holder);
       this.#verdicts.check(
         'exclusive-assignment',
-        holder === who.memberId,
+        holder === identity,
         this.group,
-        () => `${who.memberId} and ${holder} both have ${each} in generation ${who.generation}`,
+        () => `${identity} and ${holder} both have ${each} in generation ${who.generation}`,
       );
     }
   }
@@ -160,7 +164,37 @@ export class GroupWatch {
     return this.#ledgers.map(({ acknowledged }) => acknowledged);
   }
 
-  fetched(topicPartition: number, offset: number, floors: readonly number[], askedAt: number): void {
+  /** An answer to a fetch of all offsets. */
+  fetchedAll(
+    partitions: readonly { readonly topic: string; readonly partition: number; readonly offset: number }[],
+    floors: readonly number[],
+    askedAt: number,
+  ): void {
+    const offsets = new Map(
+      partitions.filter(({ topic }) => topic === TOPIC).map(({ partition, offset }) => [partition, offset]),
+    );
+    for (let index = 0; index < floors.length; index += 1) {
+      this.#fetched(index, offsets.get(index) ?? -1, floors, askedAt);
+    }
+  }
+
+  /** Expired offsets have been looked for. What members of the group are committed to stays, however old it is. */
+  swept(retentionMs: number, now: number): void {
+    const { logged } = this;
+    if (logged === undefined || logged.members.size === 0) return;
+    this.#ledgers.forEach(({ acknowledged }, index) => {
+      const at = logged.offsetAt.get(`${TOPIC}/${index}/${acknowledged}`);
+      if (acknowledged < 0 || at === undefined || now - at < retentionMs) return;
+      this.#verdicts.check(
+        'active-offsets-never-expire',
+        (logged.offsets.get(`${TOPIC}/${index}`) ?? -1) >= acknowledged,
+        this.group,
+        () => `${TOPIC}/${index} has expired, the group has members`,
+      );
+    });
+  }
+
+  #fetched(topicPartition: number, offset: number, floors: readonly number[], askedAt: number): void {
     if (askedAt <= this.#forgottenAt) return;
     const { sent, ghosts } = this.#ledger(topicPartition);
     const floor = floors[topicPartition] ?? -1;
@@ -176,6 +210,16 @@ export class GroupWatch {
     );
   }
 
+  /** A static member that was told that it is fenced has tried something under its old identity. */
+  triedFenced(memberId: string, error: string): void {
+    this.#verdicts.check(
+      'no-success-for-the-fenced',
+      error !== 'NONE',
+      this.group,
+      () => `${memberId} succeeded after it was fenced`,
+    );
+  }
+
   /** An honest member was told that it is none, after it was last heard of in order at `heardAt`. */
   expelled(memberId: string, sinceMs: number, allowedMs: number): void {
     this.#history.mark('a member was expelled');
@@ -185,6 +229,11 @@ export class GroupWatch {
       this.group,
       () => `${memberId} was expelled ${sinceMs.toFixed(0)} ms after its last heartbeat, ${allowedMs} are allowed`,
     );
+  }
+
+  /** Whoever takes the place of a static member is the same to the group. */
+  #identityOf(memberId: string): string {
+    return this.logged?.instanceOf.get(memberId) ?? memberId;
   }
 
   #durable(at: number | undefined, answeredAt: number, what: () => string): void {

@@ -7,6 +7,7 @@
 import { decodeRecord, type GroupRecord } from '@muster/group';
 import { decodeFrame, type Frame, type Piece, unpackRecord } from '@muster/log';
 import type { GroupId, Partition } from '@muster/protocol';
+import { LEFT_TOPIC } from './group-watch.js';
 import type { History } from './history.js';
 import type { LandedFrame } from './log-server.js';
 import type { Verdicts } from './verdicts.js';
@@ -16,7 +17,9 @@ export type LoggedGroup = {
   generation: number;
   /** Members of the newest snapshot, less those removed since. */
   members: Set<string>;
-  /** When each generation was recorded first, and with whom. */
+  /** Static members by their ids, replaced ones too, with the instance id that makes them one to the group. */
+  readonly instanceOf: Map<string, string>;
+  /** When each generation was recorded first, and with whom: a static member by its instance id. */
   readonly generations: Map<number, { readonly at: number; readonly members: ReadonlySet<string> }>;
   /** When a member was taken out. */
   readonly removedAt: Map<string, number>;
@@ -183,6 +186,9 @@ export class LogWatch {
         }
         return;
       case 'offset-tombstones': {
+        for (const { topic, partition } of record.partitions) known.offsets.delete(`${topic}/${partition}`);
+        this.#history.mark('offsets expired');
+        if (record.partitions.every(({ topic }) => topic === LEFT_TOPIC)) return;
         const isActive = known.members.size > 0;
         this.#verdicts.check(
           'active-offsets-never-expire',
@@ -190,8 +196,6 @@ export class LogWatch {
           group,
           () => 'offsets of a group with members expired',
         );
-        for (const { topic, partition } of record.partitions) known.offsets.delete(`${topic}/${partition}`);
-        this.#history.mark('offsets expired');
         this.#onForgotten(group, at);
         return;
       }
@@ -202,9 +206,15 @@ export class LogWatch {
   #snapshot(known: LoggedGroup, group: GroupId, record: Extract<GroupRecord, { kind: 'snapshot' }>, at: number): void {
     const members = new Set<string>(record.members.map(({ memberId }) => memberId));
     const { generation } = record;
+    for (const { memberId, groupInstanceId } of record.members) {
+      if (groupInstanceId === null || known.instanceOf.has(memberId)) continue;
+      if ([...known.instanceOf.values()].includes(groupInstanceId)) this.#history.mark('a static member was replaced');
+      known.instanceOf.set(memberId, groupInstanceId);
+    }
+    const identities = new Set([...members].map((member) => known.instanceOf.get(member) ?? member));
     this.#history.note(group, () => `log: generation ${generation} ${record.state} [${[...members].join(' ')}]`);
     const first = known.generations.get(generation);
-    const isSame = first === undefined || [...members].every((member) => first.members.has(member));
+    const isSame = first === undefined || [...identities].every((member) => first.members.has(member));
     const holds = generation >= known.generation && isSame;
     this.#verdicts.check('generation-never-repeats', holds, group, () =>
       generation < known.generation
@@ -212,7 +222,7 @@ export class LogWatch {
         : `generation ${generation} recorded again with other members`,
     );
     known.generation = Math.max(known.generation, generation);
-    if (first === undefined) known.generations.set(generation, { at, members });
+    if (first === undefined) known.generations.set(generation, { at, members: identities });
     for (const member of known.members) if (!members.has(member)) known.removedAt.set(member, at);
     known.members = members;
     if (members.size === 0) known.hasBeenEmptySince ??= at;
@@ -242,6 +252,7 @@ function emptyGroup(): LoggedGroup {
   return {
     generation: 0,
     members: new Set(),
+    instanceOf: new Map(),
     generations: new Map(),
     removedAt: new Map(),
     offsets: new Map(),

@@ -1,13 +1,24 @@
 /**
  * A simulated member of a group, over the wire protocol: joins, syncs, heartbeats, commits, reads back, leaves or dies.
  *
- * Honest unless told otherwise: it does what the classic protocol asks of it, and tells the group's watch what it was answered.
+ * Honest: it does what the classic protocol asks of it, and tells the group's watch what it was answered. Only a static member that
+ * was fenced does not believe it at once: it tries a few times more, and must not succeed.
  */
 
-import { type ErrorName, generation, type MemberId, memberId as memberIdOf, type ReplyOf } from '@muster/protocol';
+import {
+  type ErrorName,
+  encodeSubscription,
+  type Generation,
+  type GroupId,
+  generation,
+  type InstanceId,
+  type MemberId,
+  memberId as memberIdOf,
+  type ReplyOf,
+} from '@muster/protocol';
 import type { SeededRandom } from '../seeded-random.js';
 import type { ClientReply, SimClient } from './client.js';
-import { type GroupWatch, TOPIC } from './group-watch.js';
+import { type GroupWatch, LEFT_TOPIC, TOPIC } from './group-watch.js';
 import type { History } from './history.js';
 import type { SimProcess } from './process.js';
 
@@ -23,9 +34,20 @@ export type MemberHabits = {
   readonly rejoinMs: number;
   /** Size of its subscription, in bytes. */
   readonly metadataBytes: number;
+  /** It speaks the consumer protocol: the coordinator knows its topics, and now and then it commits to one that it has left. */
+  readonly isConsumer: boolean;
 };
 
+type Identity = {
+  readonly groupId: GroupId;
+  readonly memberId: MemberId;
+  readonly groupInstanceId: InstanceId | null;
+  readonly generationId: Generation;
+};
 type Phase = 'joining' | 'syncing' | 'stable' | 'gone';
+
+/** What a fenced process still tries. */
+const FENCED_TRIES = 4;
 
 export class SimMember {
   readonly name: string;
@@ -33,8 +55,11 @@ export class SimMember {
   readonly client: SimClient;
   readonly process: SimProcess;
   readonly habits: MemberHabits;
+  /** Set for a static member: whoever comes after it under this id takes its place. */
+  readonly instance: InstanceId | null;
   readonly #random: SeededRandom;
   readonly #history: History;
+  readonly #onFenced: (member: SimMember) => void;
   #phase: Phase = 'joining';
   #memberId: MemberId = memberIdOf('');
   #generation = -1;
@@ -55,9 +80,13 @@ export class SimMember {
     readonly client: SimClient;
     readonly process: SimProcess;
     readonly habits: MemberHabits;
+    readonly instance: InstanceId | null;
     readonly random: SeededRandom;
     readonly history: History;
+    readonly onFenced: (member: SimMember) => void;
   }) {
+    this.instance = parts.instance;
+    this.#onFenced = parts.onFenced;
     this.name = parts.name;
     this.watch = parts.watch;
     this.client = parts.client;
@@ -135,17 +164,19 @@ export class SimMember {
     this.#phase = 'joining';
     this.#cancelJoin();
     this.#holds = [];
-    const { sessionTimeoutMs, rebalanceTimeoutMs, metadataBytes } = this.habits;
+    const { sessionTimeoutMs, rebalanceTimeoutMs, metadataBytes, isConsumer } = this.habits;
+    const bytes = new Uint8Array(metadataBytes).fill(7);
+    const metadata = isConsumer ? encodeSubscription({ topics: [TOPIC], userData: bytes }) : bytes;
     const body = {
       groupId: this.watch.group,
       memberId: this.#memberId,
-      groupInstanceId: null,
+      groupInstanceId: this.instance,
       clientId: this.name,
       clientHost: 'sim',
       sessionTimeoutMs,
       rebalanceTimeoutMs,
-      protocolType: 'sim',
-      protocols: [{ name: 'even', metadata: new Uint8Array(metadataBytes).fill(7) }],
+      protocolType: isConsumer ? 'consumer' : 'sim',
+      protocols: [{ name: 'even', metadata }],
       requireKnownMemberId: false,
       supportSkippingAssignment: true,
       reason: null,
@@ -163,6 +194,7 @@ export class SimMember {
     }
     if (error === 'MEMBER_ID_REQUIRED' && fields !== undefined) this.#memberId = fields.memberId;
     else if (error === 'UNKNOWN_MEMBER_ID') return this.#expelled();
+    else if (error === 'FENCED_INSTANCE_ID') return this.#fenced();
     this.#after(60, () => this.#join());
   }
 
@@ -175,15 +207,7 @@ export class SimMember {
         ? names.map((memberId, index) => ({ memberId, assignment: this.watch.share(index, names.length) }))
         : [];
     const who = this.#who();
-    const body = {
-      groupId: this.watch.group,
-      memberId: this.#memberId,
-      groupInstanceId: null,
-      generationId: generation(this.#generation),
-      protocolType: null,
-      protocolName: null,
-      assignments,
-    };
+    const body = { ...this.#identity(), protocolType: null, protocolName: null, assignments };
     this.client.ask('sync', body, ({ error, fields, askedAt, answeredAt, epoch }) => {
       if (error === 'NONE' && fields !== undefined) {
         this.watch.succeeded('sync', who, askedAt);
@@ -203,7 +227,9 @@ export class SimMember {
     const who = this.#who();
     this.client.ask('heartbeat', this.#identity(), ({ error, askedAt, answeredAt, epoch }) => {
       this.#isBeating = false;
-      if (error === 'NONE') this.watch.succeeded('heartbeat', who, askedAt);
+      // A superseded owner answers heartbeats until its lease ends; of a successor in a static member's place it knows nothing.
+      const isExcused = this.instance !== null && this.watch.isSuperseded(epoch, answeredAt);
+      if (error === 'NONE' && !isExcused) this.watch.succeeded('heartbeat', who, askedAt);
       if (!this.#isCurrent(who)) return;
       if (error === 'NONE') {
         // What a superseded owner says until its lease ends is no proof of anything.
@@ -220,14 +246,7 @@ export class SimMember {
     this.#isCommitting = true;
     this.#commitSeq += 1;
     const who = this.#who();
-    const body = {
-      ...this.#identity(),
-      commitSeq: this.#commitSeq,
-      retentionTimeMs: null,
-      offsets: [
-        { topic: TOPIC, partition: topicPartition, offset, leaderEpoch: -1, metadata: '', commitTimestamp: null },
-      ],
-    };
+    const body = this.#commitOf(this.#identity(), topicPartition, offset);
     this.client.ask('commit', body, ({ error, fields, askedAt, answeredAt }) => {
       this.#isCommitting = false;
       const refusal = fields?.partitions.find((each) => each.error !== 0);
@@ -245,24 +264,39 @@ export class SimMember {
     const body = { groupId: this.watch.group, requireStable: false, partitions: null };
     this.client.ask('fetch', body, ({ error, fields, askedAt }) => {
       if (error !== 'NONE' || fields === undefined) return;
-      const offsets = new Map(fields.partitions.map(({ partition, offset }) => [partition, offset]));
-      for (let index = 0; index < floors.length; index += 1) {
-        this.watch.fetched(index, offsets.get(index) ?? -1, floors, askedAt);
-      }
+      this.watch.fetchedAll(fields.partitions, floors, askedAt);
     });
   }
 
   #refused(error: ErrorName): void {
     switch (error) {
       case 'UNKNOWN_MEMBER_ID':
-      case 'FENCED_INSTANCE_ID':
         return this.#expelled();
+      case 'FENCED_INSTANCE_ID':
+        return this.#fenced();
       case 'REBALANCE_IN_PROGRESS':
       case 'ILLEGAL_GENERATION':
         return this.#rejoinSoon();
       default:
         return this.#after(200, () => this.#rejoinSoon());
     }
+  }
+
+  /** kafka: fatal. What it still tries under its old identity must come to nothing. */
+  #fenced(): void {
+    const { heartbeatMs } = this.habits;
+    const identity = this.#identity();
+    this.#history.mark('an instance was fenced');
+    this.#end();
+    this.#onFenced(this);
+    const tryOn = (tries: number): void => {
+      const judge = (error: ErrorName): void => this.watch.triedFenced(identity.memberId, error);
+      if (tries % 2 === 0) this.client.ask('heartbeat', identity, ({ error }) => judge(error));
+      else this.client.ask('commit', this.#commitOf(identity, 0, 0), ({ error }) => judge(error));
+      if (tries > 1) this.process.clock.after(heartbeatMs, () => tryOn(tries - 1));
+    };
+    // Whoever is fenced while it joins for the first time has no identity yet.
+    if (identity.memberId !== '') this.process.clock.after(heartbeatMs / 2, () => tryOn(FENCED_TRIES));
   }
 
   #expelled(): void {
@@ -284,9 +318,18 @@ export class SimMember {
     this.#after(late > 0 ? this.#random.next() * late : 0, () => this.#join());
   }
 
-  #identity() {
+  #commitOf(identity: Identity, topicPartition: number, offset: number) {
+    const leaderEpoch = -1;
+    const topics = this.habits.isConsumer && offset % 4 === 0 ? [TOPIC, LEFT_TOPIC] : [TOPIC];
+    const offsets = topics.map((topic) => {
+      return { topic, partition: topicPartition, offset, leaderEpoch, metadata: '', commitTimestamp: null };
+    });
+    return { ...identity, commitSeq: this.#commitSeq, retentionTimeMs: null, offsets };
+  }
+
+  #identity(): Identity {
     const generationId = generation(this.#generation);
-    return { groupId: this.watch.group, memberId: this.#memberId, groupInstanceId: null, generationId };
+    return { groupId: this.watch.group, memberId: this.#memberId, groupInstanceId: this.instance, generationId };
   }
 
   #who() {

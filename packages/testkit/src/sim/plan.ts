@@ -35,6 +35,8 @@ export const faultKinds = [
   'member-leave',
   'member-die',
   'member-pause',
+  'static-restart',
+  'static-twin',
   'delete-group',
   'sweep',
 ] as const;
@@ -52,6 +54,7 @@ const themes: readonly (readonly FaultKind[])[] = [
   ['pause', 'sleep', 'slow', 'wall-jump', 'cut-silently', 'replace'],
   ['drain', 'start', 'kill-restart', 'lease-leader', 'log-leader'],
   ['outage', 'swizzle', 'cut', 'member-pause'],
+  ['static-restart', 'static-twin', 'kill-restart', 'route', 'log-late'],
 ];
 
 export type GroupPlan = {
@@ -59,6 +62,8 @@ export type GroupPlan = {
   /** `steady`: the same members all the time; `churn`: they come and go; `fleeting`: deleted when it is empty. */
   readonly kind: 'steady' | 'churn' | 'fleeting';
   readonly members: number;
+  /** How many of the members are static. */
+  readonly statics: number;
   readonly topicPartitions: number;
   readonly habits: MemberHabits;
   readonly liars: number;
@@ -102,7 +107,7 @@ export function drawPlan(random: SeededRandom): Plan {
     driftMax: random.pick([0, 0.001, 0.02]),
     frameBytesMax: random.pick([2_200, 4_000, 16_000]),
     checkpointFrames: random.pick([6, 12, 40, 100]),
-    offsetsRetentionMs: random.pick([20_000, 604_800_000]),
+    offsetsRetentionMs: random.pick([1_500, 4_000, 604_800_000, 604_800_000]),
     safetyMs: 5_000 + random.below(13_000),
     faultEveryMs: isSplit ? 350 : 250 + random.below(1_500),
     faults: faults.length > 0 ? faults : ['kill'],
@@ -122,7 +127,7 @@ function quietChurn(random: SeededRandom, group: GroupPlan, index: number): Grou
     fetchMs: 0,
     rejoinMs: 0,
   };
-  return { ...group, kind: 'churn', name: `churn-${index}`, members: 3, habits };
+  return { ...group, kind: 'churn', name: `churn-${index}`, members: 3, statics: 0, habits };
 }
 
 function drawWeather(random: SeededRandom): Weather {
@@ -140,10 +145,13 @@ function drawGroup(random: SeededRandom, index: number): GroupPlan {
   const kind = index === 0 ? 'steady' : random.pick(['steady', 'churn', 'churn', 'fleeting'] as const);
   const isSteady = kind === 'steady';
   const isIdle = isSteady && random.next() < 0.5;
+  const workers = !isSteady && random.next() < 0.3 ? 1 : 0;
+  const members = isSteady ? 1 + random.below(2) : 1 + random.below(4);
   return {
     name: `${kind}-${index}`,
     kind,
-    members: isSteady ? 1 + random.below(2) : 1 + random.below(4),
+    members,
+    statics: random.next() < 0.4 ? 1 + random.below(members) : 0,
     topicPartitions: 1 + random.below(5),
     habits: {
       sessionTimeoutMs: isSteady ? 90_000 : random.pick([6_000, 6_000, 10_000]),
@@ -153,8 +161,9 @@ function drawGroup(random: SeededRandom, index: number): GroupPlan {
       fetchMs: isIdle ? 0 : random.pick([0, 1_500, 3_000]),
       rejoinMs: isSteady ? 0 : random.pick([0, 0, 3_000]),
       metadataBytes: random.pick([20, 20, 2_500]),
+      isConsumer: workers === 0 && random.next() < 0.5,
     },
     liars: random.next() < 0.3 ? 1 : 0,
-    workers: !isSteady && random.next() < 0.3 ? 1 : 0,
+    workers,
   };
 }

@@ -21,6 +21,7 @@ import type { SimGroup, World } from './world.js';
 const REST_WITHIN_MS = 75_000;
 const QUIET_MS = 2_500;
 const ANSWERED_WITHIN_MS = 8_000;
+const STATIC_WITHIN_MS = 4_000;
 const LOOK_EVERY_MS = 250;
 
 /** Waits for rest, then judges it. */
@@ -109,6 +110,7 @@ async function stayAtRest(world: World): Promise<void> {
       () => `generation ${before[index]} became ${now}`,
     );
   });
+  await restartStatics(world);
   await readBack(world);
   for (const { members, liars } of groups) {
     for (const member of members) member.calm();
@@ -119,6 +121,27 @@ async function stayAtRest(world: World): Promise<void> {
   verdicts.check('every-request-answered', left.length === 0, 'clients', () => left.join(', '));
   await scheduler.run(1_000);
   for (const partition of world.partitions) judgeMemory(world, partition);
+}
+
+/** KIP-345: one static member of each group restarts; nobody else hears of it. */
+async function restartStatics(world: World): Promise<void> {
+  const restarted = world.groups.flatMap((group) => {
+    const member = group.members.find(({ instance }) => instance !== null);
+    if (member === undefined) return [];
+    const { instance, generation, holds } = member;
+    member.die();
+    group.members = group.members.filter((each) => each !== member);
+    return [{ watch: group.watch, generation, holds, successor: world.addMember(group, instance) }];
+  });
+  await world.scheduler.run(STATIC_WITHIN_MS, () => restarted.every(({ successor }) => successor.isStable));
+  for (const { watch, generation, holds, successor } of restarted) {
+    world.verdicts.check(
+      'static-restart-moves-nobody',
+      successor.isStable && successor.generation === generation && `${successor.holds}` === `${holds}`,
+      watch.group,
+      () => `[${holds}] of generation ${generation} became [${successor.holds}] of ${successor.generation}`,
+    );
+  }
 }
 
 /** Requests that wait longer than one heartbeat can take. */
@@ -145,10 +168,7 @@ async function readBack(world: World): Promise<void> {
       { groupId: watch.group, requireStable: false, partitions: null },
       ({ error, fields, askedAt }) => {
         if (error !== 'NONE' || fields === undefined) return;
-        const offsets = new Map(fields.partitions.map(({ partition, offset }) => [partition, offset]));
-        for (let index = 0; index < floors.length; index += 1) {
-          watch.fetched(index, offsets.get(index) ?? -1, floors, askedAt);
-        }
+        watch.fetchedAll(fields.partitions, floors, askedAt);
       },
     );
     return client;

@@ -48,6 +48,7 @@ const habits = {
   fetchMs: 500,
   rejoinMs: 0,
   metadataBytes: 20,
+  isConsumer: false,
 };
 
 const plan: Plan = {
@@ -325,6 +326,7 @@ export async function play(
     name: `group-${attempt}`,
     kind: 'churn',
     members: scenario.members ?? 2,
+    statics: 0,
     topicPartitions: 4,
     habits: { ...habits, ...scenario.group },
     liars: 0,

@@ -16,6 +16,8 @@ export const invariants = {
   'one-leader-per-generation': 'everybody hears of the same leader in a generation',
   'generation-never-repeats': 'generations only grow, each with one membership, across failover too',
   'no-success-for-the-stale': 'no success for a member or generation that the log has replaced',
+  'no-success-for-the-fenced': 'a static member that was told that another has taken its place succeeds at nothing',
+  'static-restart-moves-nobody': 'at rest a static member that restarts gets what it had, in the same generation',
   'no-acknowledged-commit-lost': 'what was acknowledged is read back, by whoever owns the group',
   'offsets-never-move-back': 'a delayed or repeated commit does not move an offset back',
   'no-undurable-reply': 'no answer leaves before the log has what it says',

@@ -5,6 +5,8 @@
 import {
   type GroupId,
   groupId,
+  type InstanceId,
+  instanceId,
   type Partition,
   partition as partitionFrom,
   partitionOf,
@@ -20,7 +22,7 @@ import { LeaseServer, type LeaseWritten } from './lease-server.js';
 import { SimLiar } from './liar.js';
 import { LogServer } from './log-server.js';
 import { type ClaimSeen, LogWatch } from './log-watch.js';
-import { type MemberHabits, SimMember } from './member.js';
+import { SimMember } from './member.js';
 import { Network, type Peer } from './network.js';
 import type { GroupPlan, Plan } from './plan.js';
 import { SimProcess } from './process.js';
@@ -32,6 +34,9 @@ import { WorkerMember } from './worker-member.js';
 const LEASE_MS = 4_000;
 const LOOK_EVERY_MS = 250;
 const QUEUED_RECORDS_MAX = 10_000;
+/** Where offsets expire within a run they are looked for this often; otherwise only when the seed says so. */
+const SHORT_RETENTION_MS = 60_000;
+const SWEEP_EVERY_MS = 900;
 /** So long after a disturbance nothing follows from it any more: two leases. */
 const UNDISTURBED_MS = 10_000;
 
@@ -122,6 +127,7 @@ export class World {
       onResumed: (runtime, node, askedAt) => this.#judgeResume(runtime, node, askedAt),
     });
     scheduler.every(LOOK_EVERY_MS, () => this.#look());
+    if (plan.offsetsRetentionMs < SHORT_RETENTION_MS) scheduler.every(SWEEP_EVERY_MS, () => this.sweep());
   }
 
   get partitions(): readonly Partition[] {
@@ -153,6 +159,14 @@ export class World {
     return { client, process };
   }
 
+  /** Every node looks for expired offsets. */
+  sweep(): void {
+    for (const { assembled } of this.cluster.nodes) {
+      for (const runtime of assembled.partitions.all()) runtime.orderAll({ kind: 'sweep' });
+    }
+    for (const { watch } of this.groups) watch.swept(this.plan.offsetsRetentionMs, this.scheduler.now);
+  }
+
   addGroup(plan: GroupPlan): SimGroup {
     const group = groupId(plan.name);
     const watch = new GroupWatch({
@@ -165,17 +179,30 @@ export class World {
     });
     const added: SimGroup = { plan, watch, members: [], liars: [], departed: [], workers: [], admins: [] };
     this.groups.push(added);
-    for (let index = 0; index < plan.members; index += 1) this.addMember(added);
+    for (let index = 0; index < plan.members; index += 1) {
+      this.addMember(added, index < plan.statics ? instanceId(`static-${index}`) : null);
+    }
     for (let index = 0; index < plan.workers; index += 1) this.addWorker(added);
     for (let index = 0; index < plan.liars; index += 1) this.#addLiar(added);
     return added;
   }
 
-  addMember(group: SimGroup, habits: MemberHabits = group.plan.habits): SimMember {
+  addMember(group: SimGroup, instance: InstanceId | null = null): SimMember {
     const { client, process } = this.client(group.plan.name);
-    const random = this.#random.fork(process.name);
-    const { watch } = group;
-    const member = new SimMember({ name: process.name, watch, client, process, habits, random, history: this.history });
+    const member = new SimMember({
+      name: process.name,
+      watch: group.watch,
+      client,
+      process,
+      habits: group.plan.habits,
+      instance,
+      random: this.#random.fork(process.name),
+      history: this.history,
+      onFenced: (fenced) => {
+        group.members = group.members.filter((each) => each !== fenced);
+        group.departed.push(fenced);
+      },
+    });
     group.members.push(member);
     member.start();
     return member;
