@@ -30,10 +30,12 @@ const HEADER_BYTES = 128;
 /** For so long the fullness of a stream is not asked for again. */
 const FULLNESS_KNOWN_MS = 5_000;
 /**
- * So many frames are read one by one before a read makes a consumer: making one goes through the servers' own consensus and takes 7 to
- * 130 ms where several are made at once, a single read one round trip. What is left to read at a hand-over is one or two frames.
+ * A short way to go in the stream is read frame by frame, at most so many, before a consumer is made: making one goes through the
+ * servers' own consensus and takes 7 to 130 ms where several are made at once, a single read one round trip. What a hand-over leaves
+ * to read is one or two frames.
  */
 const SINGLE_READS_MAX = 6;
+const SHORT_WAY = 256;
 /** JetStream could not store: no room under `max_bytes` or `max_msgs`, or none on the disk. */
 const STORE_FAILED = 10077;
 
@@ -90,7 +92,8 @@ export class JetStreamLogStore implements LogStore, LogRoom {
     onFrame: (frame: StoredFrame) => void,
   ): Promise<void> {
     let next = fromSeq;
-    for (let reads = 0; reads < SINGLE_READS_MAX; reads += 1) {
+    const singleReads = throughSeq - fromSeq < SHORT_WAY ? SINGLE_READS_MAX : 0;
+    for (let reads = 0; reads < singleReads; reads += 1) {
       if (next > throughSeq) return;
       const frame = await this.#get(partition, { seq: next, next_by_subj: this.#subject(partition) });
       if (frame === undefined || frame.seq > throughSeq) return;
