@@ -35,6 +35,14 @@ describe('the configuration file', () => {
     expect(text).toContain('listen: "127.0.0.1:20022"');
   });
 
+  it('of a cluster member behind proxies dials those, and tells nobody of its own route port', () => {
+    const text = serverConfig({ ...plan(2), routePorts: [30_001, 20_022, 30_003] }, cluster, plain);
+    expect(text.match(/@127.0.0.1:\d+/g)).toEqual(['@127.0.0.1:30001', '@127.0.0.1:20022', '@127.0.0.1:30003']);
+    expect(text).toContain('advertise: "127.0.0.1:1"');
+    expect(text).toContain('listen: "127.0.0.1:20022"');
+    expect(serverConfig(plan(2), cluster, plain)).not.toContain(' advertise:');
+  });
+
   it('carries the sync interval and ends with the text of the caller', () => {
     const text = serverConfig(plan(1), cluster, { syncInterval: 'always', extraConfig: 'max_payload: 2MB' });
     expect(text).toContain('  sync_interval: "always"\n');

@@ -16,6 +16,8 @@ export interface ServerPlan {
   readonly name: string;
   readonly ports: ServerPorts;
   readonly storeDir: string;
+  /** Where it dials the routes to the servers of its cluster, in their order; absent: their route ports. */
+  readonly routePorts?: readonly number[];
 }
 
 export interface ConfigSettings {
@@ -31,6 +33,8 @@ export interface ClusterPlan {
 }
 
 const ROUTE_USER = 'muster';
+/** Nobody listens there: whoever is told of it by gossip gets no further. */
+const NO_ROUTE_PORT = 1;
 
 /** `cluster` undefined: a single server, without a route port. */
 export function serverConfig(plan: ServerPlan, cluster: ClusterPlan | undefined, settings: ConfigSettings): string {
@@ -45,13 +49,18 @@ export function serverConfig(plan: ServerPlan, cluster: ClusterPlan | undefined,
     '}',
   ];
   if (cluster !== undefined) {
-    const route = (other: ServerPlan) =>
-      `    ${quote(`nats-route://${ROUTE_USER}:${cluster.secret}@${LOOPBACK}:${other.ports.cluster}`)}`;
+    const { routePorts } = plan;
+    const route = (other: ServerPlan, index: number) => {
+      const port = routePorts?.[index] ?? other.ports.cluster;
+      return `    ${quote(`nats-route://${ROUTE_USER}:${cluster.secret}@${LOOPBACK}:${port}`)}`;
+    };
     lines.push(
       'cluster {',
       `  name: ${quote(cluster.name)}`,
       `  listen: ${quote(`${LOOPBACK}:${plan.ports.cluster}`)}`,
       '  no_advertise: true',
+      // Servers tell each other where to dial those that they know, and would find a way round a proxy.
+      ...(routePorts === undefined ? [] : [`  advertise: ${quote(`${LOOPBACK}:${NO_ROUTE_PORT}`)}`]),
       `  authorization { user: ${quote(ROUTE_USER)}, password: ${quote(cluster.secret)} }`,
       // Also the server's own route, which it recognises and drops: the number of routes is the size of cluster that a
       // server waits for before the first meta leader election. With one route less, a cluster of three can found its

@@ -37,6 +37,11 @@ export interface NatsClusterOptions extends SharedOptions {
   readonly ports?: readonly Partial<ServerPorts>[];
   /** Also prefix of the server names. Default: random with a temporary store, `muster` with `storeDir`. */
   readonly clusterName?: string;
+  /**
+   * Which loopback port server `from` dials to reach the route port `port` of server `to` (indexes from 0): that of a proxy which
+   * can cut the two apart. The servers then announce no route ports to each other, so that none goes round it.
+   */
+  readonly routeVia?: (from: number, to: number, port: number) => Promise<number>;
   /** Runs a cluster on a version older than 2.10.27 all the same; only to show what goes wrong there. */
   readonly acceptUnsafeVersion?: boolean;
 }

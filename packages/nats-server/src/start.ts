@@ -112,7 +112,7 @@ async function startOnce(
   const reserved: number[] = [];
   try {
     reserved.push(...(await reservePorts(count * 3)));
-    const cluster = planCluster(options, names, count, reserved, supervisor.root);
+    const cluster = await planCluster(options, names, count, reserved, supervisor.root);
     const servers: ServerProcess[] = [];
     for (const plan of cluster.servers) {
       const folder = join(supervisor.root, plan.name);
@@ -143,13 +143,13 @@ async function startOnce(
   }
 }
 
-function planCluster(
+async function planCluster(
   options: NatsClusterOptions,
   names: readonly string[] | undefined,
   count: number,
   reserved: readonly number[],
   root: string,
-): ClusterPlan {
+): Promise<ClusterPlan> {
   const isTemporary = options.storeDir === undefined;
   // A lasting store remembers the names of its cluster and servers; for a temporary one, names that nobody else has make
   // a mix-up of servers visible (Y1).
@@ -169,7 +169,20 @@ function planCluster(
       lasting === undefined ? join(root, serverName, 'store') : count === 1 ? lasting : join(lasting, serverName);
     servers.push({ name: serverName, ports, storeDir });
   }
-  return { name, secret: randomBytes(16).toString('hex'), servers };
+  const planned = await Promise.all(servers.map((server, from) => planRoutes(server, from, servers, options)));
+  return { name, secret: randomBytes(16).toString('hex'), servers: planned };
+}
+
+/** Its own route is dropped by the server and needs no proxy. */
+async function planRoutes(
+  server: ServerPlan,
+  from: number,
+  servers: readonly ServerPlan[],
+  { routeVia }: NatsClusterOptions,
+): Promise<ServerPlan> {
+  if (routeVia === undefined || servers.length === 1) return server;
+  const port = ({ ports }: ServerPlan, to: number) => (to === from ? ports.cluster : routeVia(from, to, ports.cluster));
+  return { ...server, routePorts: await Promise.all(servers.map(port)) };
 }
 
 function makeHandle(
