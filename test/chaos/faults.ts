@@ -4,7 +4,7 @@
 
 import { type Fleet, pause } from './fleet.js';
 import { type HistoryWriter, nowMs } from './history.js';
-import type { Fault } from './schedule.js';
+import { type Fault, type RouteTrouble, SHELTER_MS } from './schedule.js';
 import { fleetStreams, stepDown } from './streams.js';
 
 export type FaultContext = {
@@ -29,6 +29,13 @@ function describe(fault: Fault, fleet: Fleet): { readonly target: string; readon
     case 'pause':
       return { target: fleet.nodeNames[fault.node] ?? '', detail: forTime };
     case 'partition': {
+      if (fault.role === 'routes') {
+        const name = (server: number) => fleet.nats.servers[server]?.name ?? '';
+        const from = fault.other === undefined ? 'all others' : name(fault.other);
+        const direction = fault.how !== 'stalled-one-way' ? '' : fault.hears ? ' (it hears)' : ' (it is heard)';
+        const detail = `${fault.how}${direction} ${forTime}, then ${fault.heal}`;
+        return { target: 'routes', detail: `${name(fault.server)} from ${from}: ${detail}` };
+      }
       const target = fault.role === 'node' ? (fleet.nodeNames[fault.node] ?? '') : fault.role;
       return { target, detail: `${fault.state} ${forTime}, then ${fault.heal}` };
     }
@@ -55,6 +62,7 @@ async function play(fault: Fault, fleet: Fleet): Promise<void> {
       await pause(fault.forMs);
       return fleet.signalNode(fault.node, 'SIGCONT');
     case 'partition': {
+      if (fault.role === 'routes') return partRoutes(fault, fault.forMs, fault.heal, fleet);
       const { role, node, state, heal } = fault;
       const proxy = role === 'node' ? fleet.proxyOf(node) : role === 'light' ? fleet.light : fleet.workersProxy;
       proxy.set(state);
@@ -83,6 +91,28 @@ async function play(fault: Fault, fleet: Fleet): Promise<void> {
       await pause(fault.forMs);
       return fleet.signalWorker(fault.worker, 'SIGCONT');
   }
+}
+
+async function partRoutes(
+  trouble: RouteTrouble,
+  forMs: number,
+  heal: 'deliver' | 'reset',
+  { nats, routes, light, workersProxy }: Fleet,
+): Promise<void> {
+  const { server, other, how, hears, shelters } = trouble;
+  const others = nats.servers.map((_, index) => index).filter((index) => index !== server);
+  if (shelters) {
+    // A server that is alone serves nobody, and of two that are parted neither serves what the other leads.
+    for (const role of [light, workersProxy]) role.avoid(other === undefined ? [server] : [server, other]);
+    await pause(SHELTER_MS);
+  }
+  for (const parted of other === undefined ? others : [other]) {
+    if (hears) routes.part(server, parted, how);
+    else routes.part(parted, server, how);
+  }
+  await pause(forMs);
+  routes.heal(heal);
+  for (const role of [light, workersProxy]) role.avoid([]);
 }
 
 async function rollingRestart(scope: Extract<Fault, { kind: 'drain' }>['scope'], fleet: Fleet): Promise<void> {

@@ -12,6 +12,7 @@ import { Child } from './child.js';
 import { type HistoryWriter, nowMs } from './history.js';
 import type { Order, Report, WorkerSettings } from './messages.js';
 import { RoleProxy } from './proxy.js';
+import { RouteProxies } from './route-proxies.js';
 
 export const CLUSTER = 'chaos';
 /** As it lies beside child.js in dist/. */
@@ -42,6 +43,7 @@ export class Fleet {
   readonly subjects = new Subjects(CLUSTER);
   readonly light: RoleProxy;
   readonly workersProxy: RoleProxy;
+  readonly routes: RouteProxies;
   readonly #options: FleetOptions;
   readonly #history: HistoryWriter;
   readonly #nodes: NodeSeat[] = [];
@@ -54,7 +56,7 @@ export class Fleet {
     history: HistoryWriter,
     nats: NatsServerHandle,
     connection: NatsConnection,
-    proxies: { readonly light: RoleProxy; readonly workers: RoleProxy },
+    proxies: { readonly light: RoleProxy; readonly workers: RoleProxy; readonly routes: RouteProxies },
   ) {
     this.#options = options;
     this.#history = history;
@@ -62,6 +64,7 @@ export class Fleet {
     this.connection = connection;
     this.light = proxies.light;
     this.workersProxy = proxies.workers;
+    this.routes = proxies.routes;
     new NatsBus(connection).subscribe(this.subjects.heartbeats, ({ payload }) => {
       const heartbeat = parseHeartbeat(payload);
       if (heartbeat === undefined) return;
@@ -72,11 +75,16 @@ export class Fleet {
 
   /** Starts servers, proxies and nodes. Settles when every partition has one owner. */
   static async start(options: FleetOptions, history: HistoryWriter): Promise<Fleet> {
-    const nats = await startNatsCluster({ servers: 3 });
+    const routes = new RouteProxies();
+    const nats = await startNatsCluster({ servers: 3, routeVia: routes.via }).catch(async (thrown: unknown) => {
+      await routes.stop();
+      throw thrown;
+    });
     const connection = await connectNats({ servers: nats.urls, name: 'chaos', waitOnFirstConnectMs: 10_000 });
     const proxies = {
       light: await RoleProxy.start('light', nats.urls),
       workers: await RoleProxy.start('workers', nats.urls),
+      routes,
     };
     const fleet = new Fleet(options, history, nats, connection, proxies);
     try {
@@ -214,6 +222,7 @@ export class Fleet {
     await Promise.all(proxies.map((proxy) => proxy.stop()));
     await this.connection.close();
     await this.nats.stop();
+    await this.routes.stop();
   }
 
   async #addNode(name: string): Promise<void> {

@@ -66,7 +66,7 @@ export type HistoryEvent =
       readonly kind: 'worker';
       readonly at: number;
       readonly worker: string;
-      readonly event: 'started' | 'killed' | 'paused' | 'resumed' | 'stopping' | 'stopped' | 'failed' | 'cut';
+      readonly event: 'started' | 'killed' | 'paused' | 'resumed' | 'stopping' | 'stopped' | 'failed';
       readonly detail?: string;
     }
   | {
@@ -89,6 +89,8 @@ export type HistoryEvent =
       readonly offsets: readonly (readonly [partition: number, offset: number])[];
       readonly error: string;
     }
+  /** What a topic's stream holds at the very end. */
+  | { readonly kind: 'stored'; readonly ids: readonly number[] }
   | { readonly kind: 'produced'; readonly at: number; readonly ids: readonly number[] }
   /** What the cluster says at the very end. */
   | {
@@ -98,6 +100,16 @@ export type HistoryEvent =
       readonly offsets: readonly (readonly [partition: number, offset: number])[];
     }
   | { readonly kind: 'final-state'; readonly at: number; readonly group: string; readonly state: string }
+  /** Who a generation of a group consists of, by the log. Several of one generation where it was written again. */
+  | {
+      readonly kind: 'generation';
+      /** When the generation came into this state. */
+      readonly at: number;
+      readonly group: string;
+      readonly generation: number;
+      readonly state: string;
+      readonly members: readonly string[];
+    }
   /** One rebalance of a group, as the coordinator tells it. */
   | {
       readonly kind: 'rebalance';
@@ -107,6 +119,15 @@ export type HistoryEvent =
       readonly member: string;
       readonly startedAt: number;
       readonly durationMs: number;
+    }
+  /** A member gave partitions up because others are to have them, or lost them; or could not begin with what it was given. */
+  | {
+      readonly kind: 'gave-up';
+      readonly at: number;
+      readonly group: string;
+      readonly worker: string;
+      readonly why: 'revoked' | 'lost' | 'not begun';
+      readonly detail: string;
     }
   /** A frame of a partition log as it stands in the stream at the end, in order. */
   | {
@@ -120,6 +141,10 @@ export type HistoryEvent =
       readonly previousNonce: string;
       readonly body: string;
     }
+  /** Something came later than it should on a machine that has time; no promise is broken. */
+  | { readonly kind: 'slow'; readonly at: number; readonly what: string; readonly ms: number }
+  /** Something that had to come when all faults were over, and never did. */
+  | { readonly kind: 'unsettled'; readonly at: number; readonly what: string }
   /** A plain NATS round trip between two connections. */
   | { readonly kind: 'round-trip'; readonly at: number; readonly ms: number }
   /** A participant's own event loop stood still. */

@@ -8,11 +8,10 @@ import { ChaosClient } from './chaos-client.js';
 import { HistoryWriter, nowMs } from './history.js';
 import { LightGroup } from './light-group.js';
 import { type Order, readLightSettings, tell } from './messages.js';
+import { watchOwnStalls } from './own-stalls.js';
 
 /** Groups that form side by side. */
 const FORMING_MAX = 64;
-const STALL_MS = 500;
-const LOOK_MS = 100;
 
 const settings = readLightSettings(process.argv[2]);
 const history = new HistoryWriter(settings.historyFolder, 'light');
@@ -26,7 +25,7 @@ let watching:
   | { readonly longestMs: Record<string, number>; readonly done: Promise<unknown>; isOver: boolean }
   | undefined;
 
-watchOwnStalls();
+watchOwnStalls('light', (stall) => history.write(stall));
 process.once('disconnect', () => process.exit(0));
 process.on('message', (order: Order) => void obey(order));
 const waiting = [...groups.values()];
@@ -77,15 +76,4 @@ function watch(names: readonly string[], everyMs: number): void {
   };
   state.done = Promise.all(names.map(follow));
   watching = state;
-}
-
-/** What this process was late with is not the cluster's fault. */
-function watchOwnStalls(): void {
-  let last = performance.now();
-  setInterval(() => {
-    const now = performance.now();
-    const lateMs = now - last - LOOK_MS;
-    last = now;
-    if (lateMs > STALL_MS) history.write({ kind: 'stall', at: nowMs(), who: 'light', ms: lateMs });
-  }, LOOK_MS).unref();
 }

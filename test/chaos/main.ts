@@ -6,7 +6,7 @@
 
 import { Argument, Command, Option } from 'commander';
 import { type FigureName, figureNames, runFigures } from './figures.js';
-import { integer, type RunFlags, runFlags } from './options.js';
+import { disagreement, integer, type RunFlags, runFlags } from './options.js';
 import { printResult } from './report.js';
 import { runChaos } from './run.js';
 
@@ -18,10 +18,13 @@ const program = new Command('chaos')
   .exitOverride();
 for (const flag of runFlags) program.addOption(flag);
 program.action(async (flags: RunFlags) => {
+  const refusal = disagreement(flags, program.getOptionValueSource('faults') !== 'default');
+  if (refusal !== undefined) program.error(`error: ${refusal}`);
   const { duration, keep, faults, json, ...sizes } = flags;
+  const kinds = faults.filter((kind) => sizes.workers > 0 || !kind.startsWith('worker-'));
   // With --json standard output carries the result alone.
   const say = (line: string) => (json ? process.stderr : process.stdout).write(`${line}\n`);
-  const result = await runChaos({ ...sizes, durationMs: duration, kinds: faults, folder: keep, say });
+  const result = await runChaos({ ...sizes, durationMs: duration, kinds, folder: keep, say });
   if (json) process.stdout.write(`${JSON.stringify(result)}\n`);
   else printResult(result, (line) => say(line));
   process.exitCode = result.ok ? 0 : 1;

@@ -25,7 +25,7 @@ export const runFlags: readonly Option[] = [
   new Option('--duration <time>', 'how long faults happen, such as 60s or 10m')
     .default(60_000, '60s')
     .argParser(duration),
-  new Option('--seed <seed>', 'what the schedule of faults is drawn from').default('1'),
+  new Option('--seed <seed>', 'what the schedule of faults is drawn from').default('1').argParser(seed),
   new Option('--faults <kinds>', `any of ${faultKinds.join(',')}`)
     .default([...faultKinds], 'all of them')
     .argParser(faults),
@@ -48,8 +48,23 @@ export function duration(text: string): number {
   return ms;
 }
 
+/** @returns a refusal in words where options do not go together */
+export function disagreement(flags: RunFlags, areFaultsChosen: boolean): string | undefined {
+  const ofWorkers = flags.faults.filter((kind) => kind.startsWith('worker-'));
+  if (flags.workers > 0 || ofWorkers.length === 0 || !areFaultsChosen) return undefined;
+  return `--faults ${ofWorkers.join(',')} needs workers: --workers is 0.`;
+}
+
+function seed(text: string): string {
+  if (!/^[\w.-]{1,64}$/.test(text)) {
+    throw new InvalidArgumentError('allowed are up to 64 letters, digits, points, dashes and underscores.');
+  }
+  return text;
+}
+
 function faults(text: string): FaultKind[] {
-  const kinds = text.split(',').map((kind) => kind.trim());
+  const kinds = [...new Set(text.split(',').map((kind) => kind.trim()))];
+  if (kinds.includes('')) throw new InvalidArgumentError(`a name is missing: allowed are ${faultKinds.join(',')}.`);
   const isKind = (kind: string): kind is FaultKind => faultKinds.some((known) => known === kind);
   const unknown = kinds.filter((kind) => !isKind(kind));
   if (unknown.length > 0) throw new InvalidArgumentError(`${unknown.join(', ')}: allowed are ${faultKinds.join(',')}.`);

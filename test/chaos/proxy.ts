@@ -1,6 +1,6 @@
 /**
- * A TCP proxy in front of every NATS server, one set for each role (a node, the light clients, the workers): connections of one
- * role are cut or held up while all others go on.
+ * TCP proxies: in front of every NATS server, one set for each role (a node, the light clients, the workers), so that connections of
+ * one role are cut or held up while all others go on; route-proxies.ts has those between the servers.
  *
  * Does not read what passes. X1: nothing that passes is lost or reordered within a connection that stays; a held-up connection
  * delivers late or is reset, as TCP does.
@@ -20,46 +20,70 @@ const LOOPBACK = '127.0.0.1';
 const PORT_MIN = 32_100;
 const PORTS = 600;
 
-export class RoleProxy {
-  readonly role: string;
-  readonly urls: readonly string[];
-  readonly #listeners: readonly Server[];
+/** One listener in front of one port, with a state of its own. */
+export class ProxyLink {
+  readonly port: number;
+  readonly #listener: Server;
   readonly #pairs: Set<Pair>;
   readonly #state: { value: ProxyState };
 
-  private constructor(
-    role: string,
-    listeners: readonly Server[],
-    urls: readonly string[],
-    pairs: Set<Pair>,
-    state: { value: ProxyState },
-  ) {
-    this.role = role;
-    this.urls = urls;
-    this.#listeners = listeners;
+  private constructor(port: number, listener: Server, pairs: Set<Pair>, state: { value: ProxyState }) {
+    this.port = port;
+    this.#listener = listener;
     this.#pairs = pairs;
     this.#state = state;
   }
 
-  /** Starts one listener for each server. @param targets `nats://host:port` */
-  static async start(role: string, targets: readonly string[]): Promise<RoleProxy> {
+  static async start(targetPort: number): Promise<ProxyLink> {
     const pairs = new Set<Pair>();
     const state: { value: ProxyState } = { value: 'open' };
-    const listeners: Server[] = [];
-    const urls: string[] = [];
-    for (const target of targets) {
-      const { hostname, port } = new URL(target);
-      const server = createServer((client) => accept(client, hostname, Number(port), pairs, state));
-      urls.push(`nats://${LOOPBACK}:${await listen(server)}`);
-      listeners.push(server);
-    }
-    return new RoleProxy(role, listeners, urls, pairs, state);
+    const listener = createServer((client) => accept(client, targetPort, pairs, state));
+    return new ProxyLink(await listen(listener), listener, pairs, state);
+  }
+
+  /** From now on, for the connections that are there and those that come. */
+  set(state: ProxyState): void {
+    this.#state.value = state;
+    for (const pair of this.#pairs) apply(pair, state);
+  }
+
+  async stop(): Promise<void> {
+    this.set('cut');
+    await new Promise((resolve) => this.#listener.close(resolve));
+  }
+}
+
+/** The way of one role to each of the servers. */
+export class RoleProxy {
+  readonly role: string;
+  readonly urls: readonly string[];
+  readonly #links: readonly ProxyLink[];
+  #state: ProxyState = 'open';
+  #avoided: readonly number[] = [];
+
+  private constructor(role: string, links: readonly ProxyLink[]) {
+    this.role = role;
+    this.#links = links;
+    this.urls = links.map(({ port }) => `nats://${LOOPBACK}:${port}`);
+  }
+
+  /** Starts one listener for each server. @param targets `nats://host:port` */
+  static async start(role: string, targets: readonly string[]): Promise<RoleProxy> {
+    const links: ProxyLink[] = [];
+    for (const target of targets) links.push(await ProxyLink.start(Number(new URL(target).port)));
+    return new RoleProxy(role, links);
   }
 
   /** From now on, for all connections of the role. */
   set(state: ProxyState): void {
-    this.#state.value = state;
-    for (const pair of this.#pairs) apply(pair, state);
+    this.#state = state;
+    this.#apply();
+  }
+
+  /** Keeps the role away from some servers (indexes), so that it connects to others, until told otherwise. */
+  avoid(servers: readonly number[]): void {
+    this.#avoided = servers;
+    this.#apply();
   }
 
   /** Ends the trouble. `reset` closes what was held up, otherwise it is delivered late. */
@@ -69,17 +93,22 @@ export class RoleProxy {
   }
 
   async stop(): Promise<void> {
-    this.set('cut');
-    await Promise.all(this.#listeners.map((server) => new Promise((resolve) => server.close(resolve))));
+    await Promise.all(this.#links.map((link) => link.stop()));
+  }
+
+  #apply(): void {
+    this.#links.forEach((link, server) => {
+      link.set(this.#avoided.includes(server) ? 'cut' : this.#state);
+    });
   }
 }
 
-function accept(client: Socket, host: string, port: number, pairs: Set<Pair>, state: { value: ProxyState }): void {
+function accept(client: Socket, port: number, pairs: Set<Pair>, state: { value: ProxyState }): void {
   if (state.value === 'cut') {
     client.destroy();
     return;
   }
-  const server = tcpConnect({ host, port });
+  const server = tcpConnect({ host: LOOPBACK, port });
   const pair: Pair = { client, server };
   pairs.add(pair);
   const end = (): void => {

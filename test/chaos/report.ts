@@ -7,6 +7,7 @@ import type { Judgement } from './checkers/index.js';
 import type { HistoryEvent, RequestEvent } from './history.js';
 
 export type FaultRow = {
+  /** `partition (routes)` are those of `partition` that part the servers from one another, once more. */
   readonly fault: string;
   readonly count: number;
   /** Groups that waited at all for an answer because of it: longest wait of each, in ms. */
@@ -39,6 +40,8 @@ export type ChaosResult = {
   readonly heartbeatMs: { readonly p50: number; readonly p99: number; readonly ratioP50: number };
   readonly skippedReplies: number;
   readonly troubles: readonly string[];
+  /** What came later than it should; no promise is broken by it. */
+  readonly slow: readonly string[];
   readonly loadAverage: number;
 };
 
@@ -60,7 +63,9 @@ export function summarize(
     const ofKind = windows.filter((window) => window.fault === fault);
     return rowOf(fault, ofKind, events, requests, judgement);
   });
-  const all = { fault: 'all', from: 0, to: Number.POSITIVE_INFINITY, count: windows.length };
+  const all = { fault: 'all', target: '', from: 0, to: Number.POSITIVE_INFINITY, count: windows.length };
+  const ofRoutes = windows.filter(({ target }) => target === 'routes');
+  if (ofRoutes.length > 0) rows.push(rowOf('partition (routes)', ofRoutes, events, requests, judgement));
   const total = rowOf('all', [{ ...all }], events, requests, judgement);
   const verdicts = judgement.verdicts.map(({ name, checked, violations }) => ({
     name,
@@ -85,18 +90,21 @@ export function summarize(
     heartbeatMs: { p50: beatP50, p99: quantile(beats, 0.99), ratioP50: round(beatP50 / tripP50) },
     skippedReplies: events.filter(({ kind }) => kind === 'skipped').length,
     troubles: events.flatMap((event) => (event.kind === 'trouble' ? [`${event.who}: ${event.detail}`] : [])),
+    slow: events.flatMap((event) => (event.kind === 'slow' ? [`${event.what}: after ${Math.round(event.ms)} ms`] : [])),
     loadAverage: about.loadAverage,
   };
 }
 
-type Window = { readonly fault: string; readonly from: number; readonly to: number };
+type Window = { readonly fault: string; readonly target: string; readonly from: number; readonly to: number };
 
 /** A fault answers for everything from its beginning until the next one begins. */
 function windowsOf(events: readonly HistoryEvent[], steadyAt: number): Window[] {
   const faults = events.filter((event): event is FaultEvent => event.kind === 'fault').sort((a, b) => a.at - b.at);
-  const windows: Window[] = [{ fault: ROWS_BETWEEN, from: steadyAt, to: faults[0]?.at ?? Number.POSITIVE_INFINITY }];
-  faults.forEach(({ fault, at }, index) => {
-    windows.push({ fault, from: at, to: faults[index + 1]?.at ?? Number.POSITIVE_INFINITY });
+  const windows: Window[] = [
+    { fault: ROWS_BETWEEN, target: '', from: steadyAt, to: faults[0]?.at ?? Number.POSITIVE_INFINITY },
+  ];
+  faults.forEach(({ fault, target, at }, index) => {
+    windows.push({ fault, target, from: at, to: faults[index + 1]?.at ?? Number.POSITIVE_INFINITY });
   });
   return windows;
 }
@@ -171,6 +179,7 @@ export function printResult(result: ChaosResult, print: (line: string) => void):
     for (const what of violations) print(`              - ${what}`);
   }
   for (const trouble of result.troubles.slice(0, VIOLATIONS_TOLD)) print(`trouble: ${trouble}`);
+  for (const what of result.slow.slice(0, VIOLATIONS_TOLD)) print(`slow: ${what}`);
   const { roundTripMs: trip, heartbeatMs: beat } = result;
   print(
     `plain NATS round trip: p50 ${trip.p50.toFixed(2)} ms, p99 ${trip.p99.toFixed(2)} ms; an undisturbed heartbeat: ` +

@@ -3,7 +3,7 @@
  * the history is judged.
  */
 
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connectNats } from '@muster/nats';
@@ -16,7 +16,7 @@ import type { LightSettings, ProducerSettings } from './messages.js';
 import { type ChaosResult, summarize } from './report.js';
 import { roundTrip } from './round-trip.js';
 import { drawSchedule, type Fault, type FaultKind } from './schedule.js';
-import { recordLogs } from './streams.js';
+import { persistently, recordLogs, recordTopic } from './streams.js';
 
 export type ChaosOptions = {
   readonly durationMs: number;
@@ -40,6 +40,8 @@ const WORKER_SESSION_MS = 9_000;
 const FORM_MS = 90_000;
 const SETTLE_MS = 60_000;
 const DRAIN_MS = 60_000;
+const LIGHT_END_MS = 90_000;
+const BUSY_FACTOR = 3;
 /** Everything is left alone for so long before the first fault: what undisturbed answers take. */
 const QUIET_MS = 3_000;
 
@@ -107,13 +109,19 @@ class ChaosRun {
     await this.#disturb(faults, fleet, history);
     history.write({ kind: 'phase', at: nowMs(), phase: 'settling' });
     say('no more faults: everything must come to rest');
-    await fleet.untilOwned(SETTLE_MS);
-    await asked(light, { kind: 'finish' }, 'finished', SETTLE_MS);
+    await this.#within(SETTLE_MS, 'every partition has one owner', (ms) => fleet.untilOwned(ms), history);
+    const finish = (ms: number) => asked(light, { kind: 'finish' }, 'finished', ms);
+    // Longer than the light groups wait for each of their own.
+    await this.#within(LIGHT_END_MS, 'the light groups have ended', finish, history);
     await producer.stop(15_000);
     await this.#finishWorkers(fleet, muster, history);
     watching.stop();
     await watching.done;
-    const { frames, unreadable } = await recordLogs(fleet.connection, history);
+    const { frames, unreadable } = await recordLogs(fleet.connection, history, new Set([this.#workerGroup]));
+    if (this.#options.workers > 0) {
+      const { stream } = await persistently(() => muster.topics.describe(this.#topic));
+      await recordTopic(fleet.connection, history, stream);
+    }
     if (unreadable > 0) fleet.trouble('log', `${unreadable} of ${frames} frames are not readable`);
     const endedAt = nowMs();
     history.write({ kind: 'phase', at: endedAt, phase: 'over' });
@@ -207,19 +215,59 @@ class ChaosRun {
     await pause(startedAt + durationMs - performance.now());
   }
 
+  /** What each server says of its streams and consumers, for whoever looks into a run that failed. */
+  async #keepServerStates(fleet: Fleet): Promise<void> {
+    for (const { name, monitorUrl } of fleet.nats.servers) {
+      const signal = AbortSignal.timeout(5_000);
+      const state = await fetch(`${monitorUrl}/jsz?streams=true&consumers=true`, { signal })
+        .then((answer) => answer.text())
+        .catch(String);
+      await writeFile(join(this.#folder, `${name}.json`), state);
+    }
+  }
+
+  /** Waits for what must come true at the end: late is told, never is a violation. A busy machine gets several times as long. */
+  async #within(
+    ms: number,
+    what: string,
+    wait: (ms: number) => Promise<unknown>,
+    history: HistoryWriter,
+  ): Promise<void> {
+    const startedAt = performance.now();
+    try {
+      await wait(ms * BUSY_FACTOR);
+      const tookMs = performance.now() - startedAt;
+      if (tookMs > ms) history.write({ kind: 'slow', at: nowMs(), what, ms: tookMs });
+    } catch (thrown) {
+      const why = thrown instanceof Error ? thrown.message : String(thrown);
+      history.write({
+        kind: 'unsettled',
+        at: nowMs(),
+        what: `not even after ${ms * BUSY_FACTOR} ms: ${what} (${why})`,
+      });
+    }
+  }
+
   /** The workers get time to handle what is left; then what the cluster knows of them is written down. */
   async #finishWorkers(fleet: Fleet, muster: Muster, history: HistoryWriter): Promise<void> {
     if (this.#options.workers === 0) return;
     const admin = muster.admin();
-    await until('the workers own the whole topic again', () => this.#isShared(fleet), DRAIN_MS);
-    const giveUpAt = performance.now() + DRAIN_MS;
-    while (performance.now() < giveUpAt) {
-      const lags = await admin.lag(this.#workerGroup).catch(() => undefined);
-      if (lags !== undefined && lags.length > 0 && lags.every(({ lag }) => lag === 0)) break;
-      await pause(250);
-    }
+    const share = (ms: number) => until('they do', () => this.#isShared(fleet), ms);
+    await this.#within(DRAIN_MS, 'the workers own the whole topic again', share, history);
+    const handleAll = async (ms: number): Promise<void> => {
+      const giveUpAt = performance.now() + ms;
+      while (performance.now() < giveUpAt) {
+        const lags = await admin.lag(this.#workerGroup).catch(() => undefined);
+        if (lags !== undefined && lags.length > 0 && lags.every(({ lag, error }) => lag === 0 && error === 'NONE'))
+          return;
+        await pause(250);
+      }
+      throw new Error('messages are left');
+    };
+    await this.#within(DRAIN_MS, 'the workers have handled all messages', handleAll, history);
+    await this.#keepServerStates(fleet);
     await fleet.stopWorkers();
-    const offsets = await admin.fetchOffsets(this.#workerGroup);
+    const offsets = await persistently(() => admin.fetchOffsets(this.#workerGroup));
     const pairs = offsets.map(({ partition, offset }): readonly [number, number] => [partition, offset]);
     history.write({ kind: 'final-offsets', at: nowMs(), group: this.#workerGroup, offsets: pairs });
   }

@@ -2,12 +2,18 @@
  * The streams of a run, looked at from outside: stepping leaders down, and reading the partition logs as they stand at the end.
  */
 
-import { decodeFrame } from '@muster/log';
-import type { JetStreamManager, NatsConnection } from 'nats';
-import type { HistoryWriter } from './history.js';
+import { decodeRecord } from '@muster/group';
+import { decodeFrame, type Piece, unpackRecord } from '@muster/log';
+import type { NatsConnection } from 'nats';
+import { pause } from './fleet.js';
+import { type HistoryWriter, nowMs } from './history.js';
 
 const API_TIMEOUT_MS = 3_000;
-const READ_SILENCE_MS = 5_000;
+const READ_SILENCE_MS = 2_000;
+const READ_BATCH = 500;
+const READ_TRIES_MAX = 20;
+const READ_RETRY_MS = 500;
+const NO_MESSAGE_FOUND = 10_037;
 
 /** @returns the names of the log streams, then that of the leases */
 export async function fleetStreams(connection: NatsConnection): Promise<readonly string[]> {
@@ -23,16 +29,22 @@ export async function stepDown(connection: NatsConnection, stream: string): Prom
   await connection.request(subject, '', { timeout: API_TIMEOUT_MS }).catch(() => undefined);
 }
 
-/** Writes every frame of every partition log into the history, in the order of the stream. @returns how many */
+/**
+ * Writes every frame of every partition log into the history, in the order of the stream; and of the groups that are named, which
+ * members each generation had.
+ * @returns how many
+ * @throws Error where a log cannot be read to its end
+ */
 export async function recordLogs(
   connection: NatsConnection,
   history: HistoryWriter,
+  memberGroups: ReadonlySet<string>,
 ): Promise<{ readonly frames: number; readonly unreadable: number }> {
-  const manager = await connection.jetstreamManager({ timeout: API_TIMEOUT_MS });
   let frames = 0;
   let unreadable = 0;
-  for (const stream of (await fleetStreams(connection)).filter((name) => name.includes('_LOG_'))) {
-    await readStream(connection, manager, stream, (subject, seq, bytes) => {
+  const streams = await persistently(() => fleetStreams(connection));
+  for (const stream of streams.filter((name) => name.includes('_LOG_'))) {
+    const retries = await readStream(connection, stream, (subject, seq, bytes) => {
       const decoded = decodeFrame(bytes);
       frames += 1;
       if (!decoded.ok) {
@@ -43,26 +55,97 @@ export async function recordLogs(
       const partition = Number(subject.slice(subject.lastIndexOf('.') + 1));
       const names = { epoch, incarnation, nonce, previousSeq, previousNonce, body: body.kind };
       history.write({ kind: 'frame', partition, seq, ...names });
+      if (body.kind !== 'records' && body.kind !== 'checkpoint') return;
+      for (const { group, pieces } of body.entries) {
+        if (memberGroups.has(group)) for (const piece of pieces) recordGeneration(group, piece, history);
+      }
     });
+    for (const detail of retries) history.write({ kind: 'trouble', at: nowMs(), who: stream, detail });
   }
   return { frames, unreadable };
 }
 
+/** Writes into the history which messages a topic's stream holds. */
+export async function recordTopic(connection: NatsConnection, history: HistoryWriter, stream: string): Promise<void> {
+  let ids: number[] = [];
+  const flush = (): void => {
+    if (ids.length > 0) history.write({ kind: 'stored', ids });
+    ids = [];
+  };
+  const retries = await readStream(connection, stream, (_subject, _seq, bytes) => {
+    const value: unknown = JSON.parse(new TextDecoder().decode(bytes));
+    if (typeof value === 'object' && value !== null && 'id' in value && typeof value.id === 'number')
+      ids.push(value.id);
+    if (ids.length >= READ_BATCH) flush();
+  });
+  flush();
+  for (const detail of retries) history.write({ kind: 'trouble', at: nowMs(), who: stream, detail });
+}
+
+/** Just after the last fault the servers may not have found each other again. */
+export async function persistently<T>(ask: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await ask();
+    } catch (thrown) {
+      if (tries >= READ_TRIES_MAX) throw thrown;
+      await pause(READ_RETRY_MS);
+    }
+  }
+}
+
+/** Worker groups are small: their snapshots are never cut into parts, nor written as deltas. */
+function recordGeneration(group: string, piece: Piece, history: HistoryWriter): void {
+  const values = piece.kind === 'whole' ? unpackRecord(piece.bytes) : undefined;
+  const record = values === undefined ? undefined : decodeRecord(values);
+  if (record?.kind !== 'snapshot') return;
+  const members = record.members.map(({ memberId }) => memberId);
+  const { generation, state, stateChangedAt: at } = record;
+  history.write({ kind: 'generation', at, group, generation, state, members });
+}
+
+/**
+ * Reads a stream to its end, beginning again where it stopped as often as the servers need that just after a fault.
+ * @returns why it had to
+ */
 async function readStream(
   connection: NatsConnection,
-  manager: JetStreamManager,
   stream: string,
   onMessage: (subject: string, seq: number, bytes: Uint8Array) => void,
-): Promise<void> {
-  const { state } = await manager.streams.info(stream);
-  if (state.messages === 0) return;
-  const consumer = await connection.jetstream().consumers.get(stream);
-  const messages = await consumer.consume({ max_messages: 500 });
-  const silence = setTimeout(() => messages.stop(new Error('silence')), READ_SILENCE_MS);
-  for await (const message of messages) {
-    silence.refresh();
-    onMessage(message.subject, message.seq, message.data);
-    if (message.seq >= state.last_seq) break;
+): Promise<readonly string[]> {
+  const retries: string[] = [];
+  let next = 1;
+  for (let tries = 0; tries < READ_TRIES_MAX; tries += 1) {
+    try {
+      if (await isReadUpTo(connection, stream, next)) return retries;
+      const consumer = await connection.jetstream().consumers.get(stream, { opt_start_seq: next });
+      const messages = await consumer.fetch({ max_messages: READ_BATCH, expires: READ_SILENCE_MS });
+      const before = next;
+      for await (const message of messages) {
+        if (message.seq < next) continue;
+        onMessage(message.subject, message.seq, message.data);
+        next = message.seq + 1;
+        if (message.info.pending === 0) break;
+      }
+      await consumer.delete().catch(() => false);
+      // Progress is what counts, however many batches it takes.
+      if (next > before) tries = 0;
+      else retries.push(`nothing behind frame ${next - 1} came within ${READ_SILENCE_MS} ms`);
+    } catch (thrown) {
+      retries.push(`behind frame ${next - 1}: ${thrown instanceof Error ? thrown.message : String(thrown)}`);
+      await pause(READ_RETRY_MS);
+    }
   }
-  clearTimeout(silence);
+  throw new Error(`the log ${stream} could not be read in ${READ_TRIES_MAX} tries: ${retries.at(-1)}`);
+}
+
+/** @returns whether the stream holds nothing from `next` on. @throws where nobody says so */
+async function isReadUpTo(connection: NatsConnection, stream: string, next: number): Promise<boolean> {
+  const subject = `$JS.API.STREAM.MSG.GET.${stream}`;
+  const request = JSON.stringify({ seq: next, next_by_subj: '>' });
+  const answer = await connection.request(subject, request, { timeout: API_TIMEOUT_MS });
+  const { error } = answer.json<{ readonly error?: { readonly err_code?: number; readonly description?: string } }>();
+  if (error === undefined) return false;
+  if (error.err_code === NO_MESSAGE_FOUND) return true;
+  throw new Error(error.description ?? 'a refusal without words');
 }

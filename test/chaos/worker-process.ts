@@ -4,9 +4,10 @@
  */
 
 import { subscribe } from 'node:diagnostics_channel';
-import { type Consumer, connect, type MemberEvent } from '@muster/worker';
+import { type Consumer, connect, type Logger, type MemberEvent } from '@muster/worker';
 import { HistoryWriter, nowMs } from './history.js';
 import { readWorkerSettings, tell } from './messages.js';
+import { watchOwnStalls } from './own-stalls.js';
 
 const COMMIT_EVERY_MS = 250;
 
@@ -18,10 +19,31 @@ let isCommitting = false;
 follow('muster:assigned', (partition) => owned.add(partition));
 follow('muster:revoked', (partition) => owned.delete(partition));
 follow('muster:lost', (partition) => owned.delete(partition));
+subscribe('muster:revoked', () => gaveUp('revoked', ''));
+watchOwnStalls(name, (stall) => history.writeNow(stall));
+/** What a member joins again for without being asked to, as its log tells it. */
+const logger: Logger = {
+  debug: (line, fields = {}) => {
+    const { from, to, generation } = fields;
+    say('debug', line, fields);
+    // The first round of all loses nothing.
+    if (line !== 'membership' || to !== 'preparing' || from === 'unjoined') return;
+    if (generation === -1) gaveUp('lost', '');
+  },
+  info: (line, fields) => say('info', line, fields),
+  warn: (line, fields = {}) => {
+    const { error } = fields;
+    say('warn', line, fields);
+    if (line.startsWith('cannot begin') || line.startsWith('the leader could not assign')) {
+      gaveUp('not begun', `${line}: ${String(error)}`);
+    }
+  },
+  error: (line, fields) => say('error', line, fields),
+};
 
 try {
   history.writeNow({ kind: 'worker', at: nowMs(), worker: name, event: 'started' });
-  const muster = await connect({ cluster, servers: [...servers], name, waitOnFirstConnect: true });
+  const muster = await connect({ cluster, servers: [...servers], name, waitOnFirstConnect: true, logger });
   const consumer = await muster.consumer<{ readonly id: number }>({
     group,
     topics: [topic],
@@ -58,6 +80,14 @@ try {
 }
 await history.close();
 if (process.connected) process.disconnect();
+
+function say(level: string, line: string, fields: object = {}): void {
+  process.stdout.write(`${new Date().toISOString()} ${level} ${line} ${JSON.stringify(fields)}\n`);
+}
+
+function gaveUp(why: 'revoked' | 'lost' | 'not begun', detail: string): void {
+  history.writeNow({ kind: 'gave-up', at: nowMs(), group, worker: name, why, detail });
+}
 
 function follow(channel: string, change: (partition: number) => void): void {
   subscribe(channel, (message) => {

@@ -31,6 +31,22 @@ function frame(
   return { kind: 'frame', partition: 0, seq, epoch, incarnation: `i${epoch}`, body: 'records', ...chain, ...fields };
 }
 
+/** A worker process and the id that it has in its group. */
+function started(worker: string, at: number, life = 1): HistoryEvent[] {
+  return [
+    { kind: 'worker', at, worker, event: 'started' },
+    { kind: 'assignment', at: at + 5, group: WORKERS, member: `${worker}-${life}`, generation: 3, partitions: [] },
+  ];
+}
+
+function generation(number: number, at: number, members: readonly string[]): HistoryEvent {
+  return { kind: 'generation', at, group: WORKERS, generation: number, state: 'CompletingRebalance', members };
+}
+
+function rebalance(number: number, cause: string, member: string, startedAt: number): HistoryEvent {
+  return { kind: 'rebalance', group: WORKERS, generation: number, cause, member, startedAt, durationMs: 1 };
+}
+
 const clean: readonly HistoryEvent[] = [
   request({
     at: 10,
@@ -49,18 +65,14 @@ const clean: readonly HistoryEvent[] = [
   frame(3, 1, { body: 'release' }),
   frame(4, 2, { body: 'claim' }),
   frame(5, 2),
+  ...started('worker-1', 20),
+  ...started('worker-2', 21),
+  generation(3, 30, ['worker-1-1', 'worker-2-1']),
   { kind: 'worker', at: 60, worker: 'worker-1', event: 'killed' },
-  {
-    kind: 'rebalance',
-    group: WORKERS,
-    generation: 4,
-    cause: 'session-expired',
-    member: 'worker-1-x',
-    startedAt: 70,
-    durationMs: 1,
-  },
+  generation(4, 72, ['worker-2-1']),
+  rebalance(4, 'session-expired', 'worker-1-1', 70),
   { kind: 'produced', at: 60, ids: [1] },
-  { kind: 'handled', at: 61, group: WORKERS, member: 'worker-2-y', generation: 4, partition: 2, offset: 9, id: 1 },
+  { kind: 'handled', at: 61, group: WORKERS, member: 'worker-2-1', generation: 4, partition: 2, offset: 9, id: 1 },
   { kind: 'api-commit', at: 62, done: 63, group: WORKERS, worker: 'worker-2', offsets: [[2, 10]], error: '' },
   { kind: 'final-offsets', at: 90, group: GROUP, offsets: [[0, 5]] },
   { kind: 'final-state', at: 91, group: GROUP, state: 'Stable' },
@@ -147,7 +159,7 @@ describe('the checkers of a history', () => {
           kind: 'handled',
           at: 62,
           group: WORKERS,
-          member: 'worker-3-z',
+          member: 'worker-3-1',
           generation: 4,
           partition: 2,
           offset: 10,
@@ -159,21 +171,6 @@ describe('the checkers of a history', () => {
       'a light group that is rebalanced after it has formed',
       'no-rebalance-without-cause',
       [request({ at: 50, api: 'join', joined: { generation: 2, leader: 'm1', members: ['m1'] } })],
-    ],
-    [
-      'a worker that is expelled although nothing was done to it',
-      'no-rebalance-without-cause',
-      [
-        {
-          kind: 'rebalance',
-          group: WORKERS,
-          generation: 5,
-          cause: 'session-expired',
-          member: 'worker-2-y',
-          startedAt: 71,
-          durationMs: 1,
-        },
-      ],
     ],
     [
       'a member that is not known any more',
@@ -192,6 +189,124 @@ describe('the checkers of a history', () => {
     expect(violated([...clean, ...added])).toContain(name);
   });
 
+  const causes: readonly (readonly [string, string, readonly HistoryEvent[]])[] = [
+    [
+      'a worker that is expelled although nothing was done to it',
+      'worker-2-1 is gone, to whom nothing had been done',
+      [generation(5, 80, []), rebalance(5, 'session-expired', 'worker-2-1', 79)],
+    ],
+    [
+      'a worker that is expelled although it committed after its pause',
+      'worker-2-1 is gone, to whom nothing had been done',
+      [
+        { kind: 'worker', at: 64, worker: 'worker-2', event: 'paused' },
+        { kind: 'worker', at: 66, worker: 'worker-2', event: 'resumed' },
+        { kind: 'api-commit', at: 67, done: 68, group: WORKERS, worker: 'worker-2', offsets: [[2, 10]], error: '' },
+        { kind: 'api-commit', at: 69, done: 70, group: WORKERS, worker: 'worker-2', offsets: [[2, 11]], error: '' },
+        { kind: 'final-offsets', at: 90, group: WORKERS, offsets: [[2, 11]] },
+        generation(5, 180, []),
+        rebalance(5, 'session-expired', 'worker-2-1', 179),
+      ],
+    ],
+    [
+      'a member that was removed and is back',
+      'worker-1-1 is back after its removal',
+      [generation(5, 80, ['worker-2-1', 'worker-1-1']), rebalance(5, 'member-joined', 'worker-1-1', 79)],
+    ],
+    [
+      'a process that is in a generation twice',
+      'worker-2-2 belongs to no process that had to join',
+      [
+        { kind: 'assignment', at: 79, group: WORKERS, member: 'worker-2-2', generation: 5, partitions: [] },
+        generation(5, 80, ['worker-2-1', 'worker-2-2']),
+        rebalance(5, 'member-joined', 'worker-2-2', 79),
+      ],
+    ],
+    [
+      'a removed member of which the generation before the load knows nothing',
+      'the same members, none of whom gave anything up',
+      [generation(5, 180, ['worker-2-1']), rebalance(5, 'removed-before-load', '', 170)],
+    ],
+    [
+      'a member that joins again without having given anything up',
+      'the same members, none of whom gave anything up',
+      [generation(5, 180, ['worker-2-1']), rebalance(5, 'subscription-changed', 'worker-2-1', 170)],
+    ],
+    [
+      'a member that is said to have left, and was killed',
+      'worker-1-1 was not told to leave',
+      [rebalance(4, 'member-left', 'worker-1-1', 70)],
+    ],
+    [
+      'a cause that nothing in a run can have',
+      'nothing in these runs causes "group-too-large"',
+      [
+        ...started('worker-3', 75),
+        generation(5, 81, ['worker-2-1', 'worker-3-1']),
+        rebalance(5, 'group-too-large', '', 80),
+      ],
+    ],
+  ];
+
+  test.for(causes)('find %s', ([, what, added]) => {
+    expect(judged([...clean, ...added]).rebalances.violations.map((violation) => violation.what)).toEqual([
+      expect.stringContaining(what),
+    ]);
+  });
+
+  const explained: readonly (readonly [string, readonly HistoryEvent[]])[] = [
+    [
+      'a worker that starts anew under another id',
+      [
+        ...started('worker-1', 75, 2),
+        generation(5, 81, ['worker-2-1', 'worker-1-2']),
+        rebalance(5, 'member-joined', 'worker-1-2', 80),
+      ],
+    ],
+    [
+      'one that was paused and has not been heard of since',
+      [
+        { kind: 'worker', at: 64, worker: 'worker-2', event: 'paused' },
+        { kind: 'worker', at: 190, worker: 'worker-2', event: 'resumed' },
+        generation(5, 180, []),
+        rebalance(5, 'session-expired', 'worker-2-1', 179),
+      ],
+    ],
+    [
+      'one that is told to stop, and leaves',
+      [
+        { kind: 'worker', at: 75, worker: 'worker-2', event: 'stopping' },
+        generation(5, 80, []),
+        rebalance(5, 'member-left', 'worker-2-1', 79),
+      ],
+    ],
+    [
+      'a member that joins again with fewer partitions than it had',
+      [
+        { kind: 'gave-up', at: 100, group: WORKERS, worker: 'worker-2', why: 'revoked', detail: '' },
+        generation(5, 180, ['worker-2-1']),
+        rebalance(5, 'subscription-changed', 'worker-2-1', 170),
+      ],
+    ],
+    [
+      'a round that a failover interrupted after its owner had removed somebody',
+      [
+        ...started('worker-3', 73),
+        generation(5, 80, ['worker-2-1', 'worker-3-1']),
+        rebalance(5, 'member-joined', 'worker-3-1', 79),
+        { kind: 'worker', at: 85, worker: 'worker-3', event: 'killed' },
+        generation(6, 95, ['worker-2-1']),
+        rebalance(6, 'removed-before-load', '', 94),
+      ],
+    ],
+  ];
+
+  test.for(explained)('accept %s', ([, added]) => {
+    const { rebalances } = judged([...clean, ...added]);
+    expect(rebalances.violations).toEqual([]);
+    expect(rebalances.explained.length).toBeGreaterThan(1);
+  });
+
   test('do not call a member expelled that was too late itself', () => {
     const late: HistoryEvent[] = [
       { kind: 'stall', at: 49, who: 'light', ms: 5_000 },
@@ -205,7 +320,7 @@ describe('the checkers of a history', () => {
       kind: 'handled',
       at: 65,
       group: WORKERS,
-      member: 'worker-3-z',
+      member: 'worker-3-1',
       generation: 5,
       partition: 2,
       offset: 9,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { drawSchedule, faultKinds, type ScheduleOptions } from '../chaos/schedule.js';
+import { drawSchedule, type Fault, faultKinds, type ScheduleOptions } from '../chaos/schedule.js';
 
 const options: ScheduleOptions = {
   seed: '7',
@@ -41,9 +41,24 @@ describe('the schedule of faults', () => {
   });
 
   test('cuts members off for less than their session only: longer silence would expel them rightly', () => {
+    const mayBeLong = (fault: Fault) =>
+      fault.kind === 'partition' && (fault.role === 'node' || (fault.role === 'routes' && fault.shelters));
     const long = drawSchedule(options).filter(
-      (fault) => fault.kind === 'partition' && fault.role !== 'node' && fault.forMs >= options.workerSessionMs / 2,
+      (fault) => fault.kind === 'partition' && !mayBeLong(fault) && fault.forMs >= options.workerSessionMs / 2,
     );
     expect(long).toEqual([]);
+  });
+
+  test('parts servers from one another in every way: one from all and one from one, both ways and one way, long and short', () => {
+    const ways = new Set<string>();
+    for (let seed = 0; seed < 20; seed += 1) {
+      for (const fault of drawSchedule({ ...options, seed: String(seed), kinds: ['partition'] })) {
+        if (fault.kind !== 'partition' || fault.role !== 'routes') continue;
+        expect(fault.other).not.toBe(fault.server);
+        expect(fault.server).toBeLessThan(options.servers);
+        ways.add(`${fault.other === undefined ? 'all' : 'one'} ${fault.how} ${fault.hears} ${fault.shelters}`);
+      }
+    }
+    expect(ways.size).toBe(2 * 3 * 2 * 2);
   });
 });

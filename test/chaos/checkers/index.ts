@@ -35,7 +35,7 @@ export function judge(
 ): Judgement {
   const { lightGroups, lightSessionMs, workerSessionMs, steadyAt, endedAt } = options;
   const commits = checkCommits(events);
-  const rebalances = checkRebalances(events, { lightGroups, steadyAt, workerSessionMs });
+  const rebalances = checkRebalances(events, { lightGroups, steadyAt, workerSessionMs, lightSessionMs });
   const messages = checkMessages(events);
   const verdicts = [
     commits,

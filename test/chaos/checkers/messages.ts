@@ -13,6 +13,7 @@ export type MessagesVerdict = Verdict & {
 
 export function checkMessages(events: readonly HistoryEvent[]): MessagesVerdict {
   const handledIds = new Set<number>();
+  const stored = new Set(events.flatMap((event) => (event.kind === 'stored' ? event.ids : [])));
   const places = new Set<string>();
   const duplicates: number[] = [];
   let handled = 0;
@@ -30,7 +31,9 @@ export function checkMessages(events: readonly HistoryEvent[]): MessagesVerdict 
     if (event.kind !== 'produced') continue;
     checked += event.ids.length;
     for (const id of event.ids) {
-      if (!handledIds.has(id)) violations.push({ at: event.at, what: `message ${id} was never handled` });
+      if (handledIds.has(id)) continue;
+      const where = stored.has(id) ? '' : ', nor is it in the stream at the end';
+      violations.push({ at: event.at, what: `message ${id} was never handled${where}` });
     }
   }
   return { name: 'every-acknowledged-message-handled', checked, violations, handled, duplicates };

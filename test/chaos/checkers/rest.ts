@@ -1,5 +1,5 @@
 /**
- * At rest every group with live members is stable.
+ * At rest every group with live members is stable, and everything else has come to where it belongs.
  */
 
 import type { HistoryEvent } from '../history.js';
@@ -9,6 +9,7 @@ export function checkRest(events: readonly HistoryEvent[]): Verdict {
   const violations: Violation[] = [];
   let checked = 0;
   for (const event of events) {
+    if (event.kind === 'unsettled') violations.push({ at: event.at, what: event.what });
     if (event.kind !== 'final-state') continue;
     checked += 1;
     const { at, group, state } = event;
