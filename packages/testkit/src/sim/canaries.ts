@@ -100,6 +100,17 @@ function trusting(store: LogStore): LogStore {
   };
 }
 
+/** L3: what a full store refuses is taken to be written. */
+function boundless(store: LogStore): LogStore {
+  return {
+    ...portOf(store),
+    append: async (partition, bytes, expectedSeq) => {
+      const outcome = await store.append(partition, bytes, expectedSeq);
+      return outcome.kind === 'full' ? { kind: 'stored', seq: expectedSeq + 1 } : outcome;
+    },
+  };
+}
+
 /** C3: the coordinator sees no number in a commit, so a delayed copy is as good as new. */
 function unnumbered(bus: Bus): Bus {
   return {
@@ -189,6 +200,11 @@ function ageless(node: AssembledNode, clock: Clock): void {
   node.partitions.proofSentAt = () => clock.now();
 }
 
+/** L7: nobody hears how full the stream is. */
+function roomy(runtime: RuntimeOf): void {
+  runtime.noteFullness = () => {};
+}
+
 /** Release rule: answers leave when a record is queued, not when it is durable. */
 function hasty(runtime: RuntimeOf): void {
   const { log } = runtime;
@@ -224,6 +240,11 @@ export const canaries = {
   'outage-counts': { rule: 'O3: after a failed renewal of its own an observer counts anew', leases: forgiving },
   incarnation: { rule: 'O1: each process of a node id is another', sharesIncarnation: true },
   'forget-below': { rule: 'K2 and K4: what a purge has overtaken is forgotten, or read again', store: trusting },
+  'full-store': { rule: 'L3: a full store suspends writing', store: boundless },
+  'room-rules': {
+    rule: 'L7: from 60 % on checkpoints, from 80 % on no new group',
+    claimed: roomy,
+  },
   'commit-number': { rule: 'C3: numbered commits', bus: unnumbered },
   'release-rule': { rule: 'release rule: no answer before its records are durable', claimed: hasty },
 } as const satisfies Record<string, Canary>;

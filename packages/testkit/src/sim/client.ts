@@ -173,6 +173,7 @@ export class SimClient {
     if (parsed.kind === 'garbled') return undefined;
     const epoch = parsed.head.epoch ?? 0;
     if (!this.#accepts(partition, epoch, group)) return undefined;
+    if (parsed.error === 'KAFKA_STORAGE_ERROR') this.#parts.history.mark('a new group was refused for want of room');
     this.#parts.history.note(
       group,
       () => `${message.from} answers ${this.#name} ${api}: ${parsed.error} (epoch ${epoch})`,

@@ -109,6 +109,7 @@ export class SimCluster {
       {
         bus: canary?.bus?.(plainBus) ?? plainBus,
         store: canary?.store?.(plainStore, log) ?? plainStore,
+        room: log.room,
         leases: canary?.leases?.(plainLeases, process.clock) ?? plainLeases,
         clock: process.clock,
         random,
@@ -242,14 +243,15 @@ export class SimCluster {
     const { log } = runtime;
     const { log: server, history } = this.#parts;
     let begunAt = server.landedCount(runtime.partition);
-    Object.defineProperty(log, 'checkpointDue', {
-      get: () => {
-        const landed = server.landedCount(runtime.partition);
-        if (log.checkpointRunning || landed - begunAt < everyFrames) return false;
-        begunAt = landed;
-        history.mark('a checkpoint began');
-        return true;
-      },
-    });
+    const isDue = (frames: number, mark: string): boolean => {
+      const landed = server.landedCount(runtime.partition);
+      if (log.checkpointRunning || landed - begunAt < frames) return false;
+      begunAt = landed;
+      history.mark(mark);
+      return true;
+    };
+    Object.defineProperty(log, 'checkpointDue', { get: () => isDue(everyFrames, 'a checkpoint began') });
+    const urgentFrames = Math.ceil(everyFrames / 4);
+    Object.defineProperty(log, 'urgentCheckpointDue', { get: () => isDue(urgentFrames, 'an urgent checkpoint began') });
   }
 }

@@ -134,6 +134,8 @@ export class Faults {
           stream.trouble = noTrouble;
         });
       }
+      case 'log-full':
+        return this.#fillUp();
       case 'outage': {
         const ms = this.#spell();
         for (const stream of [leases.stream, ...log.streams]) stream.changeLeader(ms);
@@ -276,6 +278,14 @@ export class Faults {
     this.#during(`trouble of ${what}`, this.#spell(), () => {
       stream.trouble = noTrouble;
     });
+  }
+
+  /** Others have filled the stream up: at once to the last byte, or so far that little is left to go on with (L7). */
+  #fillUp(): void {
+    const { log } = this.#world;
+    const index = this.#random.below(log.streams.length);
+    log.limit(index, this.#random.next() < 0.4 ? 1 : 0.55 + this.#random.next() * 0.4);
+    this.#during('little room in a log stream', this.#spell(), () => log.limit(index));
   }
 
   #toMember(kind: FaultKind): void {

@@ -3,10 +3,18 @@
  *
  * G1 Sequences are shared by the partitions of a stream and never come back. G2 The condition is checked when the leader takes
  * the append; until it is replicated every other append of the subject is answered "busy" (10164, L3). G3 A change of leader
- * keeps or loses what was being replicated; either way nobody is told (L2).
+ * keeps or loses what was being replicated; either way nobody is told (L2). G4 A stream that was given a limit refuses what does not
+ * fit (10077, L3); only a purge, or another limit, makes room.
  */
 
-import { type AppendOutcome, decodeFrame, type LogStore, LogStoreUnavailable, type StoredFrame } from '@muster/log';
+import {
+  type AppendOutcome,
+  decodeFrame,
+  type LogRoom,
+  type LogStore,
+  LogStoreUnavailable,
+  type StoredFrame,
+} from '@muster/log';
 import type { Partition } from '@muster/protocol';
 import type { SeededRandom } from '../seeded-random.js';
 import type { History } from './history.js';
@@ -33,6 +41,17 @@ type Subject = {
   landed: number;
 };
 
+/** The room of one stream. */
+type Room = {
+  bytesMax: number | undefined;
+  /** Since when it is as full as new groups are refused (L7); undefined while it is not. */
+  scarceSince: number | undefined;
+  refusedAt: number;
+};
+
+/** From this share on no new group is taken in (L7). */
+const SCARCE_SHARE = 0.8;
+
 export class LogServer {
   readonly streams: readonly StreamServer[];
   readonly frameBytesMax: number;
@@ -42,6 +61,7 @@ export class LogServer {
   readonly #random: SeededRandom;
   readonly #history: History;
   readonly #subjects = new Map<Partition, Subject>();
+  readonly #rooms: readonly Room[];
   readonly #onLanded: (frame: LandedFrame) => void;
   /** Reads that are under way: how far each has come. */
   readonly #reads = new Map<Exchange<StoredFrame[]>, { readonly partition: Partition; readonly throughSeq: number }>();
@@ -66,6 +86,7 @@ export class LogServer {
       stream.onChange(() => this.#decideInFlight(index));
       return stream;
     });
+    this.#rooms = this.streams.map(() => ({ bytesMax: undefined, scarceSince: undefined, refusedAt: -1 }));
   }
 
   /** The store as one process sees it. */
@@ -99,6 +120,36 @@ export class LogServer {
     };
   }
 
+  /** What nodes are told about the room of the streams. */
+  get room(): LogRoom {
+    return { fullness: (partition) => Promise.resolve(this.fullness(partition)) };
+  }
+
+  /** How full the stream of a partition is; 0 where it has no limit. */
+  fullness(partition: Partition): number {
+    const { bytesMax } = this.#roomOf(partition);
+    return bytesMax === undefined ? 0 : this.#usedBytes(partition % this.streams.length) / bytesMax;
+  }
+
+  /** From now on the stream takes in as many bytes as it holds, divided by `share`; without a share it has no limit. */
+  limit(streamIndex: number, share?: number): void {
+    const room = this.#rooms[streamIndex];
+    if (room === undefined) return;
+    room.bytesMax = share === undefined ? undefined : this.#usedBytes(streamIndex) / share;
+    this.#noteRoom(streamIndex);
+  }
+
+  /** Since when no new group may be taken in, with nothing refused since; undefined while one may. */
+  scarceSince(partition: Partition): number | undefined {
+    const { scarceSince, refusedAt } = this.#roomOf(partition);
+    return scarceSince === undefined ? undefined : Math.max(scarceSince, refusedAt);
+  }
+
+  /** The stream of a partition. */
+  streamOf(partition: Partition): StreamServer {
+    return this.#streamOf(partition);
+  }
+
   /** The frames that are there now. */
   frames(partition: Partition): readonly StoredFrame[] {
     return this.#subjects.get(partition)?.frames ?? [];
@@ -115,6 +166,9 @@ export class LogServer {
     const before = subject.frames.length;
     subject.frames = subject.frames.filter((frame) => frame.seq >= seq);
     if (subject.frames.length === before) return;
+    const wasScarce = this.#roomOf(partition).scarceSince !== undefined;
+    this.#noteRoom(partition % this.streams.length);
+    if (wasScarce && this.#roomOf(partition).scarceSince === undefined) this.#history.mark('a purge made room');
     this.#history.mark('purge');
     this.#history.note(`log ${partition}`, () => `purged below ${seq}: ${before - subject.frames.length} frames`);
   }
@@ -136,13 +190,48 @@ export class LogServer {
 
   heal(): void {
     this.releasePurges();
-    for (const stream of this.streams) stream.heal();
+    this.streams.forEach((stream, index) => {
+      stream.heal();
+      this.limit(index);
+    });
   }
 
   #streamOf(partition: Partition): StreamServer {
     const stream = this.streams[partition % this.streams.length];
     if (stream === undefined) throw new RangeError(`partition ${partition} has no stream`);
     return stream;
+  }
+
+  #roomOf(partition: Partition): Room {
+    const room = this.#rooms[partition % this.streams.length];
+    if (room === undefined) throw new RangeError(`partition ${partition} has no stream`);
+    return room;
+  }
+
+  #usedBytes(streamIndex: number): number {
+    let bytes = 0;
+    for (const [partition, { frames }] of this.#subjects) {
+      if (partition % this.streams.length !== streamIndex) continue;
+      for (const frame of frames) bytes += frame.bytes.byteLength;
+    }
+    return bytes;
+  }
+
+  #noteRoom(streamIndex: number): void {
+    const room = this.#rooms[streamIndex];
+    if (room === undefined) return;
+    const isScarce = room.bytesMax !== undefined && this.#usedBytes(streamIndex) >= SCARCE_SHARE * room.bytesMax;
+    room.scarceSince = isScarce ? (room.scarceSince ?? this.#network.scheduler.now) : undefined;
+  }
+
+  /** G4 */
+  #isFull(partition: Partition, bytes: Uint8Array): boolean {
+    const room = this.#roomOf(partition);
+    if (room.bytesMax === undefined) return false;
+    if (this.#usedBytes(partition % this.streams.length) + bytes.byteLength <= room.bytesMax) return false;
+    room.refusedAt = this.#network.scheduler.now;
+    this.#history.mark('full (10077)');
+    return true;
   }
 
   #subjectOf(partition: Partition): Subject {
@@ -190,11 +279,15 @@ export class LogServer {
       return exchange.respond({ kind: 'busy' });
     }
     const lastSeq = subject.frames.at(-1)?.seq ?? 0;
+    // Which of the two a server looks at first is its own affair.
+    const isRoomFirst = this.#roomOf(partition).bytesMax !== undefined && this.#random.next() < 0.5;
+    if (isRoomFirst && this.#isFull(partition, bytes)) return exchange.respond({ kind: 'full' });
     if (lastSeq !== expectedSeq) {
       this.#markRefusal(subject, bytes);
       const isUnnamed = stream.trouble.unnamed > 0 && this.#random.next() < stream.trouble.unnamed;
       return exchange.respond({ kind: 'refused', lastSeq: isUnnamed ? undefined : lastSeq });
     }
+    if (this.#isFull(partition, bytes)) return exchange.respond({ kind: 'full' });
     const inFlight = {
       isOver: false,
       commit: (): void => {
@@ -215,6 +308,7 @@ export class LogServer {
     this.#nextSeq += 1;
     subject.frames.push({ seq, bytes });
     subject.landed += 1;
+    if (this.#roomOf(partition).bytesMax !== undefined) this.#noteRoom(partition % this.streams.length);
     const frame = { partition, seq, bytes, by, at: this.#network.scheduler.now };
     this.landed.push(frame);
     this.#history.take(seq);

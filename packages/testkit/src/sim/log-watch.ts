@@ -31,6 +31,7 @@ export type LoggedGroup = {
 };
 
 type LoggedPartition = {
+  readonly partition: Partition;
   last: { readonly seq: number; readonly frame: Frame; readonly at: number; readonly by: string } | undefined;
   readonly claims: { readonly epoch: number; readonly at: number }[];
   readonly groups: Map<GroupId, LoggedGroup>;
@@ -53,6 +54,7 @@ export class LogWatch {
   readonly #history: History;
   readonly #onClaim: (claim: ClaimSeen) => void;
   readonly #onForgotten: (group: GroupId, at: number) => void;
+  readonly #onNewGroup: (partition: Partition, group: GroupId) => void;
   readonly #partitions = new Map<Partition, LoggedPartition>();
 
   constructor(
@@ -60,7 +62,9 @@ export class LogWatch {
     history: History,
     onClaim: (claim: ClaimSeen) => void,
     onForgotten: (group: GroupId, at: number) => void,
+    onNewGroup: (partition: Partition, group: GroupId) => void,
   ) {
+    this.#onNewGroup = onNewGroup;
     this.#verdicts = verdicts;
     this.#history = history;
     this.#onClaim = onClaim;
@@ -156,6 +160,7 @@ export class LogWatch {
     if (known === undefined) {
       known = emptyGroup();
       logged.groups.set(group, known);
+      this.#onNewGroup(logged.partition, group);
     }
     this.#record(known, group, record, at);
   }
@@ -241,7 +246,14 @@ export class LogWatch {
   #of(partition: Partition): LoggedPartition {
     let logged = this.#partitions.get(partition);
     if (logged === undefined) {
-      logged = { last: undefined, claims: [], groups: new Map(), openSets: new Map(), isCheckpointOpen: false };
+      logged = {
+        partition,
+        last: undefined,
+        claims: [],
+        groups: new Map(),
+        openSets: new Map(),
+        isCheckpointOpen: false,
+      };
       this.#partitions.set(partition, logged);
     }
     return logged;

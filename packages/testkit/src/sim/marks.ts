@@ -21,9 +21,11 @@ export const requiredMarks = [
   'a node lost its lease',
   'a living node was marked',
   'a node was restarted under its id',
+  'a new group was refused for want of room',
   'a partition was resumed',
   'a pause longer than the lease',
   'a process was replaced while it stood still',
+  'a purge made room',
   'a record in parts',
   'a static member was replaced',
   'a release',
@@ -35,5 +37,6 @@ export const requiredMarks = [
   'an answer of an earlier reign arrived',
   'an append of unknown outcome had landed',
   'busy (10164)',
+  'full (10077)',
   'offsets expired',
 ] as const;

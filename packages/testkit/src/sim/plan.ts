@@ -30,6 +30,7 @@ export const faultKinds = [
   'log-leader',
   'log-trouble',
   'log-late',
+  'log-full',
   'outage',
   'member-join',
   'member-leave',
@@ -54,6 +55,7 @@ const themes: readonly (readonly FaultKind[])[] = [
   ['pause', 'sleep', 'slow', 'wall-jump', 'cut-silently', 'replace'],
   ['drain', 'start', 'kill-restart', 'lease-leader', 'log-leader'],
   ['outage', 'swizzle', 'cut', 'member-pause'],
+  ['log-full', 'log-full', 'kill-restart', 'member-join', 'member-leave', 'delete-group'],
   ['static-restart', 'static-twin', 'kill-restart', 'route', 'log-late'],
 ];
 

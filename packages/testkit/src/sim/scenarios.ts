@@ -286,6 +286,35 @@ export const scenarios = {
       await pass(3_000);
     },
   },
+  'the log runs full to the last byte': {
+    rule: 'L3',
+    canary: 'full-store',
+    invariant: 'no-undurable-reply',
+    script: async ({ world, pass }) => {
+      world.log.limit(0, 1);
+      await pass(12_000);
+      world.log.limit(0);
+      await pass(1_000);
+    },
+  },
+  'a new group comes when room is scarce': {
+    rule: 'L7',
+    canary: 'room-rules',
+    invariant: 'no-new-group-without-room',
+    group: { commitMs: 0, fetchMs: 0, metadataBytes: 2_500 },
+    members: 3,
+    script: async ({ world, group, pass }) => {
+      world.log.limit(0, 0.81);
+      await pass(4_000);
+      world.addGroup({
+        ...group.plan,
+        name: 'newcomer',
+        members: 1,
+        habits: { ...group.plan.habits, metadataBytes: 20 },
+      });
+      await pass(3_000);
+    },
+  },
   'a delayed copy of a commit': {
     rule: 'C3',
     canary: 'commit-number',

@@ -41,6 +41,7 @@ export type Exchange<T> = {
 export class StreamServer {
   #trouble: StreamTrouble = noTrouble;
   #untroubledSince = 0;
+  #ledSince = 0;
   readonly random: SeededRandom;
   readonly network: Network;
   #leader: number | undefined;
@@ -65,6 +66,13 @@ export class StreamServer {
     return this.#trouble === noTrouble ? this.#untroubledSince : undefined;
   }
 
+  /** Since when there has been one leader, and nothing in its way; undefined while that is not so. */
+  get soundSince(): number | undefined {
+    return this.#leader === undefined || this.#trouble !== noTrouble
+      ? undefined
+      : Math.max(this.#untroubledSince, this.#ledSince);
+  }
+
   /** The server that leads; undefined while there is none. */
   get leader(): number | undefined {
     return this.#leader;
@@ -80,6 +88,7 @@ export class StreamServer {
     this.network.scheduler.after(ms, () => {
       if (this.#leader !== undefined || this.network.scheduler.now < this.#electionEndsAt) return;
       this.#leader = next % this.network.servers;
+      this.#ledSince = this.network.scheduler.now;
       for (const listener of [...this.#changeListeners]) listener();
     });
   }

@@ -19,6 +19,7 @@ export const invariants = {
   'no-success-for-the-fenced': 'a static member that was told that another has taken its place succeeds at nothing',
   'static-restart-moves-nobody': 'at rest a static member that restarts gets what it had, in the same generation',
   'no-acknowledged-commit-lost': 'what was acknowledged is read back, by whoever owns the group',
+  'no-new-group-without-room': 'a stream that is nearly full takes in no new group',
   'offsets-never-move-back': 'a delayed or repeated commit does not move an offset back',
   'no-undurable-reply': 'no answer leaves before the log has what it says',
   'replay-equals-memory': 'the log gives back what the owner has in memory',

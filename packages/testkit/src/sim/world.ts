@@ -34,6 +34,8 @@ import { WorkerMember } from './worker-member.js';
 const LEASE_MS = 4_000;
 const LOOK_EVERY_MS = 250;
 const QUEUED_RECORDS_MAX = 10_000;
+const ROOM_EVERY_MS = 500;
+const ROOM_KNOWN_MS = 3_000;
 /** Where offsets expire within a run they are looked for this often; otherwise only when the seed says so. */
 const SHORT_RETENTION_MS = 60_000;
 const SWEEP_EVERY_MS = 900;
@@ -101,6 +103,7 @@ export class World {
       history,
       (claim) => this.#judgeClaim(claim),
       (group, at) => this.groups.find(({ watch }) => watch.group === group)?.watch.forgotten(at),
+      (partition, group) => this.#judgeNewGroup(partition, group),
     );
     this.log = new LogServer({
       network: this.network,
@@ -127,6 +130,7 @@ export class World {
       onResumed: (runtime, node, askedAt) => this.#judgeResume(runtime, node, askedAt),
     });
     scheduler.every(LOOK_EVERY_MS, () => this.#look());
+    scheduler.every(ROOM_EVERY_MS, () => this.#lookForRoom());
     if (plan.offsetsRetentionMs < SHORT_RETENTION_MS) scheduler.every(SWEEP_EVERY_MS, () => this.sweep());
   }
 
@@ -257,6 +261,29 @@ export class World {
       `log ${partition}`,
       () => `${claim.node} claims over ${base.node}, which nobody has marked`,
     );
+  }
+
+  /** L7: a nearly full stream takes in no new group; whoever has been told so for a while, undisturbed, knows. */
+  #judgeNewGroup(partition: Partition, group: GroupId): void {
+    const since = [
+      this.log.scarceSince(partition),
+      this.log.streamOf(partition).soundSince,
+      this.network.wholeSince,
+      ...this.cluster.nodes.map(({ process }) => process.soundSince),
+    ];
+    const mustKnow = since.every((at) => at !== undefined && this.scheduler.now - at > ROOM_KNOWN_MS);
+    this.verdicts.check('no-new-group-without-room', !mustKnow, group, () => 'was made although room is scarce');
+  }
+
+  /** Every node looks how much room there is: oftener than in the product, where a run would be over before. */
+  #lookForRoom(): void {
+    for (const { process, assembled } of this.cluster.nodes) {
+      process.input(() => {
+        for (const runtime of assembled.partitions.all()) {
+          runtime.noteFullness(this.log.fullness(runtime.partition));
+        }
+      });
+    }
   }
 
   /** O1, O4: who writes a lease, and whom others mark. */
