@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { consumerScene } from '../test/consumer-scene.js';
-import { checkConsumerOptions } from './check-options.js';
+import { checkOptions } from './check-options.js';
 import { messageSubject, partitionOfKey, SUBJECT_BYTES_MAX, type TopicSpec } from './topic.js';
 
 const good = { group: 'billing', topics: ['orders'] };
@@ -13,7 +13,7 @@ describe('the options of a consumer, as they come from programs without types', 
     [{ onFailure: { kind: 'retry', attempts: 3, lastly: { kind: 'dead-letter', topic: 'dead' } } }],
     [{ onAssigned: () => {} }],
   ])('are accepted with %j', (fields) => {
-    expect(() => checkConsumerOptions({ ...good, ...fields })).not.toThrow();
+    expect(() => checkOptions('consumer', { ...good, ...fields })).not.toThrow();
   });
 
   test.each([
@@ -29,9 +29,43 @@ describe('the options of a consumer, as they come from programs without types', 
     [{ ...good, bufferMessages: -1 }, /bufferMessages: /],
     [{ ...good, codec: {} }, /codec: an object with encode, decode/],
     [{ ...good, onLost: 'x' }, /onLost: a function/],
+    [{ ...good, onTopicMissing: 'ignore' }, /onTopicMissing: 'wait' or 'stop'/],
     [{ ...good, sesionTimeoutMs: 1 }, /no such option: sesionTimeoutMs; options are group, /],
   ])('are refused as %j, with what is allowed', (options, message) => {
-    expect(() => checkConsumerOptions(options)).toThrow(message);
+    expect(() => checkOptions('consumer', options)).toThrow(message);
+  });
+});
+
+describe('other options', () => {
+  test.each([
+    ['connect', { servers: ['127.0.0.1:4222'], cluster: 'default', user: 'ann' }],
+    ['connect', {}],
+    ['producer', { topic: 'orders', maxInFlight: 10 }],
+    ['run', { eachMessage: () => {}, concurrency: 4 }],
+    ['close', { leave: true, timeoutMs: 0 }],
+    ['topics.create', { name: 'orders', partitions: 4, storage: 'memory' }],
+  ] as const)('of %s are accepted as %j', (what, options) => {
+    expect(() => checkOptions(what, options)).not.toThrow();
+  });
+
+  test.each([
+    ['connect', { server: '127.0.0.1' }, /connect: no such option: server; options are cluster, .*servers/],
+    ['connect', { cluster: 'a b' }, /cluster: a cluster name has 1 to 64/],
+    ['connect', { servers: [] }, /servers: at least one server/],
+    ['connect', { logger: {} }, /logger: an object with debug, info, warn, error/],
+    ['member', { group: 'cron', protocolType: 'shards', protocols: [] }, /protocols: at least one.*assign: a function/],
+    ['producer', {}, /topic: a topic name/],
+    ['producer', { topic: 'orders', maxInFlight: 0 }, /maxInFlight: /],
+    ['producer', { topic: 'orders', keyHash: 'md5' }, /keyHash: 'fnv1a' or 'murmur2'/],
+    ['run', {}, /run: either eachMessage or eachBatch/],
+    ['run', { eachMessage: () => {}, eachBatch: () => {} }, /either eachMessage or eachBatch/],
+    ['run', { eachMesage: () => {} }, /no such option: eachMesage/],
+    ['close', { timeout: 5 }, /no such option: timeout; options are leave, timeoutMs/],
+    ['closeOnSignals', { signals: 'SIGTERM' }, /signals: /],
+    ['topics.create', { name: 'orders', partitions: 4, replication: 3 }, /no such option: replication/],
+    ['topics.adopt', { name: 'orders', stream: 'S', partitions: 4 }, /subject: /],
+  ] as const)('of %s are refused as %j', (what, options, message) => {
+    expect(() => checkOptions(what, options)).toThrow(message);
   });
 });
 
@@ -66,7 +100,7 @@ describe('a consumer', () => {
     await muster.close();
   });
 
-  test('gives up joining after its time where no coordinator answers, and says so', async () => {
+  test('gives up joining after its time where its join is never answered, and says so', async () => {
     const { consume, muster, coordinator, clock } = consumerScene();
     coordinator.script.join = () => 'park';
     let failure: unknown;
@@ -77,7 +111,7 @@ describe('a consumer', () => {
     expect(failure).toBeUndefined();
     await clock.advance(10_000);
     expect(failure).toMatchObject({ code: 'TIMEOUT' });
-    expect(String(failure)).toMatch(/is a coordinator of this cluster running\?/);
+    expect(String(failure)).toMatch(/not joined within 5000 ms: .*do its members rejoin\?/);
     delete coordinator.script.join;
     await muster.close();
   });

@@ -2,22 +2,35 @@
  * Options as they come from programs without types: everything is checked before anything happens, and what is wrong is said with what
  * is allowed. A misspelt option is an error, never silence.
  *
- * Types and defaults are in options.ts; what needs more than one option at a time is checked there, too.
+ * Types and defaults are beside what they are for (options.ts and others), and so is what needs more than one option at a time.
+ * O1 a schema has exactly the options of its type: each is `satisfies` it, and docs/worker.md has a table of the same names.
  */
 
 import { z } from 'zod';
+import type { CloseOptions } from './consumer.js';
 import { MusterError } from './errors.js';
+import type { PlainMemberOptions } from './member.js';
+import type { ConnectOptions, ProducerOptions } from './muster.js';
+import type { NatsOptions } from './nats-transport.js';
+import type { ConsumerOptions, MemberOptions } from './options.js';
+import type { BatchRunOptions, MessageRunOptions } from './run-options.js';
+import type { CloseOnSignalsOptions } from './shutdown.js';
+import type { AdoptOptions, TopicOptions } from './topics.js';
+
+/** A schema for each option of a type. */
+type SchemaOf<Options> = { readonly [Name in keyof Required<Options>]: z.ZodType };
 
 const ms = z.number().positive();
 const count = z.int().min(1);
 const text = z.string().min(1);
-const hook = z.custom((value) => typeof value === 'function', { error: 'a function' }).optional();
-const lastResort = z.union(
-  [z.enum(['stop', 'skip']), z.strictObject({ kind: z.literal('dead-letter'), topic: text })],
-  {
-    error: "'stop', 'skip' or { kind: 'dead-letter', topic }",
-  },
-);
+const flag = z.boolean().optional();
+const anything = z.unknown().optional();
+const method = z.custom((value) => typeof value === 'function', { error: 'a function' });
+const hook = method.optional();
+const deadLetter = z.strictObject({ kind: z.literal('dead-letter'), topic: text, timeoutMs: ms.optional() });
+const lastResort = z.union([z.enum(['stop', 'skip']), deadLetter], {
+  error: "'stop', 'skip' or { kind: 'dead-letter', topic }",
+});
 const methods = (names: readonly string[]) =>
   z.custom(
     (value) =>
@@ -26,6 +39,54 @@ const methods = (names: readonly string[]) =>
       names.every((name) => typeof Reflect.get(value, name) === 'function'),
     { error: `an object with ${names.join(', ')}` },
   );
+const logger = methods(['debug', 'info', 'warn', 'error']).optional();
+const codec = methods(['encode', 'decode']).optional();
+const keyHash = z.enum(['fnv1a', 'murmur2'], { error: "'fnv1a' or 'murmur2'" }).optional();
+const topicSpec = z.looseObject({ name: text });
+
+/** Everything of nats.js, which checks it itself. */
+const natsFields = {
+  authenticator: anything,
+  ignoreAuthErrorAbort: anything,
+  ignoreClusterUpdates: anything,
+  inboxPrefix: anything,
+  maxPingOut: anything,
+  maxReconnectAttempts: anything,
+  name: anything,
+  noAsyncTraces: anything,
+  noEcho: anything,
+  noRandomize: anything,
+  pass: anything,
+  pingInterval: anything,
+  port: anything,
+  reconnect: anything,
+  reconnectDelayHandler: anything,
+  reconnectJitter: anything,
+  reconnectJitterTLS: anything,
+  reconnectTimeWait: anything,
+  resolve: anything,
+  servers: z
+    .union([text, z.array(text).min(1, { error: 'at least one server' })], {
+      error: "'host:port' or a list of them",
+    })
+    .optional(),
+  timeout: anything,
+  tls: anything,
+  token: anything,
+  user: anything,
+  waitOnFirstConnect: anything,
+} satisfies SchemaOf<NatsOptions>;
+
+const connectFields = {
+  cluster: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,64}$/, { error: 'a cluster name has 1 to 64 of A-Z a-z 0-9 _ -' })
+    .optional(),
+  clientId: text.optional(),
+  connection: methods(['publish', 'subscribe', 'jetstream']).optional(),
+  logger,
+  openTelemetry: flag,
+} satisfies SchemaOf<Omit<ConnectOptions, keyof NatsOptions>>;
 
 const memberFields = {
   group: z.string(),
@@ -33,54 +94,51 @@ const memberFields = {
   sessionTimeoutMs: ms.optional(),
   rebalanceTimeoutMs: ms.optional(),
   heartbeatIntervalMs: ms.optional(),
-  logger: methods(['debug', 'info', 'warn', 'error']).optional(),
-};
+  joinTimeoutMs: ms.optional(),
+  logger,
+} satisfies SchemaOf<MemberOptions>;
 
-const consumerSchema = z.strictObject({
+const commit = z.discriminatedUnion(
+  'kind',
+  [
+    z.strictObject({ kind: z.literal('auto'), intervalMs: ms.optional(), count: count.optional() }),
+    z.strictObject({ kind: z.literal('each') }),
+    z.strictObject({ kind: z.literal('manual') }),
+  ],
+  { error: "{ kind: 'auto' | 'each' | 'manual' }" },
+);
+const retry = z.strictObject({
+  kind: z.literal('retry'),
+  attempts: count,
+  backoffMs: ms.optional(),
+  backoffMaxMs: ms.optional(),
+  lastly: lastResort.optional(),
+});
+const failure = z.discriminatedUnion(
+  'kind',
+  [z.strictObject({ kind: z.literal('stop') }), z.strictObject({ kind: z.literal('skip') }), deadLetter, retry],
+  { error: "{ kind: 'stop' | 'skip' | 'dead-letter' | 'retry' }" },
+);
+
+const consumerFields = {
   ...memberFields,
   topics: z
-    .array(z.union([text, z.looseObject({ name: text })]), { error: 'a list of topic names' })
+    .array(z.union([text, topicSpec]), { error: 'a list of topic names' })
     .min(1, { error: 'at least one topic' }),
-  codec: methods(['encode', 'decode']).optional(),
+  codec,
   assignors: z
     .array(methods(['assign']))
     .min(1)
     .optional(),
-  commit: z
-    .discriminatedUnion(
-      'kind',
-      [
-        z.strictObject({ kind: z.literal('auto'), intervalMs: ms.optional(), count: count.optional() }),
-        z.strictObject({ kind: z.literal('each') }),
-        z.strictObject({ kind: z.literal('manual') }),
-      ],
-      { error: "{ kind: 'auto' | 'each' | 'manual' }" },
-    )
-    .optional(),
+  commit: commit.optional(),
   start: z
     .union([z.enum(['earliest', 'latest', 'committed']), z.strictObject({ timeMs: z.number() })], {
       error: "'earliest', 'latest', 'committed' or { timeMs }",
     })
     .optional(),
   startFallback: z.enum(['earliest', 'latest', 'fail'], { error: "'earliest', 'latest' or 'fail'" }).optional(),
-  onFailure: z
-    .discriminatedUnion(
-      'kind',
-      [
-        z.strictObject({ kind: z.literal('stop') }),
-        z.strictObject({ kind: z.literal('skip') }),
-        z.strictObject({ kind: z.literal('dead-letter'), topic: text }),
-        z.strictObject({
-          kind: z.literal('retry'),
-          attempts: count,
-          backoffMs: ms.optional(),
-          backoffMaxMs: ms.optional(),
-          lastly: lastResort.optional(),
-        }),
-      ],
-      { error: "{ kind: 'stop' | 'skip' | 'dead-letter' | 'retry' }" },
-    )
-    .optional(),
+  onTopicMissing: z.enum(['wait', 'stop'], { error: "'wait' or 'stop'" }).optional(),
+  onFailure: failure.optional(),
   onDecodeFailure: lastResort.optional(),
   maxPollIntervalMs: ms.optional(),
   stallTimeoutMs: ms.optional(),
@@ -88,23 +146,115 @@ const consumerSchema = z.strictObject({
   bufferMessages: count.optional(),
   unackedMessages: count.optional(),
   drainTimeoutMs: z.number().min(0).optional(),
-  joinTimeoutMs: ms.optional(),
   onAssigned: hook,
   onRevoked: hook,
   onLost: hook,
-});
+} satisfies SchemaOf<ConsumerOptions<unknown>>;
+
+const plainMemberFields = {
+  ...memberFields,
+  protocolType: text,
+  protocols: z
+    .array(z.looseObject({ name: text, metadata: z.instanceof(Uint8Array, { error: 'bytes' }) }), {
+      error: 'a list of { name, metadata }',
+    })
+    .min(1, { error: 'at least one protocol' }),
+  assign: method,
+  onAssigned: hook,
+  onRevoked: hook,
+  onLost: hook,
+} satisfies SchemaOf<PlainMemberOptions>;
+
+const producerFields = {
+  topic: z.union([text, topicSpec], { error: 'a topic name' }),
+  codec,
+  keyHash,
+  maxInFlight: count.optional(),
+  maxInFlightPerPartition: count.optional(),
+  maxWaiting: z.int().min(0).optional(),
+  deliveryTimeoutMs: ms.optional(),
+} satisfies SchemaOf<ProducerOptions<unknown>>;
+
+const runFields = {
+  concurrency: count.optional(),
+  eachMessage: hook,
+  eachBatch: hook,
+  batchMessages: count.optional(),
+} satisfies SchemaOf<MessageRunOptions<unknown> & BatchRunOptions<unknown>>;
+
+const newTopicFields = {
+  name: text,
+  partitions: count,
+  stream: text.optional(),
+  subject: text.optional(),
+  keyHash,
+  replicas: count.optional(),
+  storage: z.enum(['file', 'memory'], { error: "'file' or 'memory'" }).optional(),
+  maxAgeMs: z.number().min(0).optional(),
+  maxBytes: z.int().min(0).optional(),
+  duplicateWindowMs: ms.optional(),
+} satisfies SchemaOf<TopicOptions>;
+
+const adoptFields = {
+  name: text,
+  stream: text,
+  subject: text,
+  partitions: count,
+  keyHash,
+  replicas: count.optional(),
+} satisfies SchemaOf<AdoptOptions>;
+
+const closeFields = { leave: flag, timeoutMs: z.number().min(0).optional() } satisfies SchemaOf<CloseOptions>;
+
+const signalFields = {
+  signals: z.array(text).min(1).optional(),
+  timeoutMs: ms.optional(),
+  leave: flag,
+  onClosed: hook,
+  process: anything,
+} satisfies SchemaOf<CloseOnSignalsOptions>;
+
+/** Every set of options that is checked, by what it is for. */
+export const optionFields = {
+  connect: connectFields,
+  consumer: consumerFields,
+  member: plainMemberFields,
+  producer: producerFields,
+  run: runFields,
+  close: closeFields,
+  closeOnSignals: signalFields,
+  'topics.create': newTopicFields,
+  'topics.adopt': adoptFields,
+} as const;
+
+const schemas = {
+  connect: z.strictObject({ ...connectFields, ...natsFields }),
+  consumer: z.strictObject(consumerFields),
+  member: z.strictObject(plainMemberFields),
+  producer: z.strictObject(producerFields),
+  run: z
+    .strictObject(runFields)
+    .refine(({ eachMessage, eachBatch }) => (eachMessage === undefined) !== (eachBatch === undefined), {
+      error: 'either eachMessage or eachBatch',
+    }),
+  close: z.strictObject(closeFields),
+  closeOnSignals: z.strictObject(signalFields),
+  'topics.create': z.strictObject(newTopicFields),
+  'topics.adopt': z.strictObject(adoptFields),
+} as const satisfies { readonly [Name in keyof typeof optionFields]: z.ZodType };
 
 /** @throws MusterError INVALID_ARGUMENT naming every option that is wrong, and what is allowed */
-export function checkConsumerOptions(options: unknown): void {
-  const parsed = consumerSchema.safeParse(options);
+export function checkOptions(what: keyof typeof schemas, options: unknown): void {
+  const schema = schemas[what];
+  const parsed = schema.safeParse(options);
   if (parsed.success) return;
   const problems = parsed.error.issues.map((issue) => {
     const where = issue.path.map(String).join('.');
     if (issue.code === 'unrecognized_keys') {
-      const known = where === '' ? `; options are ${Object.keys(consumerSchema.shape).join(', ')}` : '';
+      const known = where === '' ? `; options are ${Object.keys(schema.shape).join(', ')}` : '';
       return `${where === '' ? '' : `${where}: `}no such option: ${issue.keys.join(', ')}${known}`;
     }
     return where === '' ? issue.message : `${where}: ${issue.message}`;
   });
-  throw new MusterError('INVALID_ARGUMENT', problems.join('; '));
+  throw new MusterError('INVALID_ARGUMENT', `${what}: ${problems.join('; ')}`);
 }

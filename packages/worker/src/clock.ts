@@ -32,6 +32,8 @@ export interface Environment {
   readonly random: () => number;
   /** A new id, unique in the system and fit for one subject token. */
   readonly newId: () => string;
+  /** Says something to the people behind the process where nobody else listens. Default: nothing. */
+  readonly warn?: (text: string) => void;
 }
 
 /**

@@ -16,6 +16,8 @@ import type { Lane } from './lane.js';
 import type { Logger } from './logger.js';
 import type { Membership } from './membership.js';
 import { reactionTo } from './reactions.js';
+import type { RequestOutcome } from './request.js';
+import type { Telemetry } from './telemetry.js';
 import { pause } from './waiting.js';
 
 /**
@@ -41,6 +43,7 @@ export interface CommitterOptions {
   readonly environment: Environment;
   readonly logger: Logger;
   readonly groupId: GroupId;
+  readonly telemetry: Telemetry;
   readonly resendMs: number;
   readonly policy: CommitPolicy;
   /** The lanes owned now. */
@@ -116,7 +119,7 @@ export class Committer {
   }
 
   async #send(lanes: readonly Lane[], timeoutMs: number): Promise<void> {
-    const { client, membership, groupId, resendMs, environment } = this.#options;
+    const { client, membership, groupId, resendMs, environment, telemetry } = this.#options;
     const identity = membership.identity();
     if (identity === undefined) return;
     this.#acksSince = 0;
@@ -136,7 +139,11 @@ export class Committer {
     }));
     const sent = offsets.map(({ offset }, at) => ({ offset, behind: notes[at]?.behind ?? 0 }));
     const request = { groupId, ...identity, commitSeq: this.#commitSeq, retentionTimeMs: null, offsets };
-    const outcome = await client.request('commit', request, { deadlineMs: timeoutMs, resendMs });
+    const outcome = await telemetry.operation(
+      { name: 'commit', type: 'settle', group: groupId },
+      () => client.request('commit', request, { deadlineMs: timeoutMs, resendMs }),
+      commitError,
+    );
     if (outcome.kind !== 'answered') return;
     this.#isRebalancing = false;
     const answers = outcome.fields?.partitions ?? [];
@@ -197,6 +204,12 @@ export class Committer {
     const isDue = [...lanes()].some((lane) => lane.needsCommit && !lane.signal.aborted);
     if (policy.kind === 'each' && isDue) this.#flushInBackground();
   }
+}
+
+/** @returns the error of a commit for metrics: a commit that was answered in part counts as good */
+function commitError(outcome: RequestOutcome<CommitReply>): string | undefined {
+  if (outcome.kind !== 'answered') return outcome.kind === 'expired' ? 'TIMEOUT' : 'CANCELLED';
+  return outcome.error === 'NONE' ? undefined : outcome.error;
 }
 
 type Wanted = { readonly lane: Lane; readonly mark: number; readonly committedBefore: number };

@@ -1,28 +1,29 @@
 /**
  * The consumer: a member of a group that processes the messages of its partitions in order and commits what it handled.
  *
- * Puts the parts together; each rule lives in its part (membership, ownership, lane, dispatch, runner, committer, watchdog).
+ * What users call; each rule lives in its part (membership, ownership, lane, dispatch, runner, committer, watchdog, topic-watch), and
+ * consumer-parts.ts puts them together.
  */
 
 import type { TopicPartition } from '@muster/protocol';
+import { checkOptions } from './check-options.js';
 import type { Codec } from './codecs.js';
-import { Committer } from './committer.js';
-import { DeadLetters } from './dead-letters.js';
-import type { Delivery } from './delivery.js';
-import { Dispatch } from './dispatch.js';
+import type { Committer } from './committer.js';
+import { COMMIT_TIMEOUT_MS, consumerParts } from './consumer-parts.js';
+import type { Dispatch } from './dispatch.js';
 import { asMusterError, MusterError, messageOf } from './errors.js';
 import { type EventName, emit, type MemberEvent } from './events.js';
 import { deadLetterTopics, lastResort } from './failure-policy.js';
 import { HandedOut } from './handed-out.js';
 import { type ConsumerHealth, healthOf } from './health.js';
+import { untilJoined } from './joining.js';
 import type { Lane } from './lane.js';
-import { lanesAt, startingPoints } from './lanes-opening.js';
 import type { Logger } from './logger.js';
-import { Membership } from './membership.js';
-import { type Message, toMessage } from './message.js';
+import type { Membership } from './membership.js';
+import type { Message } from './message.js';
+import type { LagReading } from './metrics.js';
 import type { MusterContext } from './muster-context.js';
 import {
-  assignorSettings,
   type ConsumerOptions,
   type ConsumerSettings,
   consumerSettings,
@@ -30,13 +31,14 @@ import {
   memberSettings,
   positive,
 } from './options.js';
-import { hooksIn, Ownership } from './ownership.js';
+import type { Ownership } from './ownership.js';
 import { offsetOfPosition, type Position } from './positions.js';
 import { handlingOf, type RunOptions } from './run-options.js';
-import { Runner } from './runner.js';
+import type { Runner } from './runner.js';
 import type { TopicSpec } from './topic.js';
+import type { TopicWatch } from './topic-watch.js';
 import { deferred, withinMs } from './waiting.js';
-import { Watchdog } from './watchdog.js';
+import type { Watchdog } from './watchdog.js';
 
 export interface CloseOptions {
   /** Default: dynamic members leave, static ones stay for their session timeout. */
@@ -47,7 +49,8 @@ export interface CloseOptions {
 
 const CLOSE_TIMEOUT_MS = 30_000;
 const CONCURRENCY = 16;
-const COMMIT_TIMEOUT_MS = 10_000;
+/** What could not join is given up in this time. */
+const CLOSE_FAILED_MS = 1_000;
 /** Part of a close that is kept for the last commit and the leave. */
 const CLOSE_RESERVE = 0.25;
 
@@ -57,7 +60,6 @@ export class Consumer<Value> {
   readonly #logger: Logger;
   readonly #settings: MemberSettings;
   readonly #own: ConsumerSettings;
-  readonly #codec: Codec<Value>;
   readonly #options: ConsumerOptions<Value>;
   readonly #membership: Membership;
   readonly #ownership: Ownership;
@@ -65,6 +67,8 @@ export class Consumer<Value> {
   readonly #dispatch: Dispatch;
   readonly #runner: Runner<Value>;
   readonly #watchdog: Watchdog;
+  readonly #topicWatch: TopicWatch;
+  readonly #stopObserving: () => void;
   readonly #closed = deferred<void>();
   readonly #handedOut = new HandedOut();
   #topics: readonly string[];
@@ -82,31 +86,36 @@ export class Consumer<Value> {
     this.#logger = options.logger ?? context.logger;
     this.#settings = memberSettings(options);
     this.#own = consumerSettings(options, this.#settings);
-    this.#codec = codec;
     this.group = options.group;
     this.#topics = this.#declared(options.topics);
-    this.#ownership = this.#makeOwnership();
-    const { client, environment, clientId, clientHost } = context;
-    const common = { client, environment, logger: this.#logger, ...this.#settings };
-    const handler = this.#ownership;
-    this.#membership = new Membership({ ...common, clientId, clientHost, protocolType: 'consumer', handler });
-    this.#committer = new Committer({
-      ...common,
-      membership: this.#membership,
-      resendMs: this.#settings.heartbeatIntervalMs,
-      policy: options.commit ?? { kind: 'auto' },
-      lanes: () => this.#ownership.lanes(),
+    const parts = consumerParts<Value>({
+      context,
+      options,
+      codec,
+      logger: this.#logger,
+      settings: this.#settings,
+      own: this.#own,
+      topics: () => this.#topics,
+      isClosing: () => this.#closing !== undefined,
+      emit: (name, what) => this.#emit(name, what),
+      fail: (error) => this.#fail(error),
+      expire: (lane, offset) => this.#expire(lane, offset),
     });
-    this.#dispatch = new Dispatch({ mayDeliver: () => this.#membership.mayHandle() });
-    this.#runner = this.#makeRunner();
-    this.#watchdog = this.#makeWatchdog();
+    this.#membership = parts.membership;
+    this.#ownership = parts.ownership;
+    this.#committer = parts.committer;
+    this.#dispatch = parts.dispatch;
+    this.#runner = parts.runner;
+    this.#watchdog = parts.watchdog;
+    this.#topicWatch = parts.topicWatch;
+    this.#stopObserving = context.telemetry.observeLag(this.group, () => this.#lags());
   }
 
   get isClosed(): boolean {
     return this.#isClosed;
   }
 
-  /** Joins the group. Resolves when the first assignment is in place; throws what the coordinator refused with. */
+  /** Joins the group. Resolves when the first round has ended; throws what the coordinator refused with, or TIMEOUT. */
   async start(): Promise<void> {
     try {
       const last = [lastResort(this.#own.onFailure), this.#own.onDecodeFailure];
@@ -120,7 +129,10 @@ export class Consumer<Value> {
     void this.#membership.ended.then((error) => {
       if (error !== undefined) this.#fail(error);
     });
-    await this.#firstAssignment();
+    this.#topicWatch.start();
+    await untilJoined(this.#membership, this.#context.environment.clock, this.#settings.joinTimeoutMs, () => {
+      return this.close({ timeoutMs: CLOSE_FAILED_MS });
+    });
     const { state } = this.#membership;
     if (state.kind === 'failed') this.#fail(state.error);
     if (this.#closing === undefined) return;
@@ -128,22 +140,12 @@ export class Consumer<Value> {
     throw this.#failure ?? new MusterError('CLOSED', `the consumer of ${this.group}`);
   }
 
-  /** Bounded, so that a cluster without coordinators is an error and not silence. */
-  async #firstAssignment(): Promise<void> {
-    const { clock } = this.#context.environment;
-    const timeoutMs = this.#own.joinTimeoutMs;
-    const outcome = await withinMs(clock, timeoutMs, this.#membership.firstStable);
-    if (outcome.kind === 'done') return;
-    await this.close({ timeoutMs: 1_000 });
-    const advice = 'is a coordinator of this cluster running?';
-    throw new MusterError('TIMEOUT', `no assignment of ${this.group} within ${timeoutMs} ms: ${advice}`);
-  }
-
   /**
    * Handles messages with a function, partitions side by side.
    * @returns when the consumer is closed; throws HandlerFailedError or MusterError when it ended by a failure
    */
   async run(options: RunOptions<Value>): Promise<void> {
+    checkOptions('run', options);
     this.#begin('run');
     const count = positive('concurrency', options.concurrency ?? CONCURRENCY);
     const handling = handlingOf(options);
@@ -233,6 +235,32 @@ export class Consumer<Value> {
     return this.#topics;
   }
 
+  /**
+   * Waits until this consumer owns a partition. A newcomer of a cooperative group owns none after its first round: the others give up
+   * first, and it gets its share in the next.
+   * @returns what it owns then; throws MusterError TIMEOUT after `timeoutMs` (default: the join timeout; a group with more members than
+   *   partitions leaves some without), or CANCELLED, CLOSED or the failure of the consumer
+   */
+  async assigned(
+    options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {},
+  ): Promise<TopicPartition[]> {
+    const { clock } = this.#context.environment;
+    const timeoutMs = options.timeoutMs ?? this.#settings.joinTimeoutMs;
+    const deadlineAt = clock.now() + timeoutMs;
+    while (true) {
+      if (this.#failure !== undefined) throw this.#failure;
+      if (this.#closing !== undefined) throw new MusterError('CLOSED', `the consumer of ${this.group}`);
+      const owned = this.assignment();
+      if (owned.length > 0) return owned;
+      const change = Promise.race([this.#ownership.taken, this.#closed.promise]);
+      const outcome = await withinMs(clock, Math.max(0, deadlineAt - clock.now()), change, options.signal);
+      if (outcome.kind === 'aborted') throw new MusterError('CANCELLED', 'waiting for an assignment');
+      if (outcome.kind === 'done') continue;
+      const why = this.health().problem ?? 'are there more members than partitions?';
+      throw new MusterError('TIMEOUT', `no partition of ${this.group} within ${timeoutMs} ms: ${why}`);
+    }
+  }
+
   /** @returns the partitions owned now */
   assignment(): TopicPartition[] {
     return this.#ownership.assignment();
@@ -241,7 +269,14 @@ export class Consumer<Value> {
   /** @returns how it stands, partition by partition */
   health(): ConsumerHealth {
     const now = this.#context.environment.clock.now();
-    return healthOf(this.#membership, this.#ownership.lanes(), now, this.#watchdog.lastBlocked);
+    const sources = {
+      group: this.group,
+      membership: this.#membership,
+      lanes: this.#ownership.lanes(),
+      lastBlocked: this.#watchdog.lastBlocked,
+      topicProblem: this.#topicWatch.problem,
+    };
+    return healthOf(sources, now);
   }
 
   /**
@@ -264,6 +299,8 @@ export class Consumer<Value> {
     const reserveMs = leftMs() * CLOSE_RESERVE;
     this.#dispatch.close();
     this.#watchdog.stop();
+    this.#topicWatch.stop();
+    this.#stopObserving();
     // A loop that was left by `break` or by a throw will ack nothing any more: there is nobody to wait for.
     if (this.#use === 'iterate' && this.#loops === 0) this.#handedOut.giveUpAll();
     try {
@@ -321,80 +358,9 @@ export class Consumer<Value> {
     return topics.map((topic) => (typeof topic === 'string' ? topic : topic.name));
   }
 
-  #makeRunner(): Runner<Value> {
-    const { environment, telemetry, topics, streams } = this.#context;
-    return new Runner<Value>({
-      group: this.group,
-      dispatch: this.#dispatch,
-      environment,
-      telemetry,
-      logger: this.#logger,
-      ...this.#own,
-      deadLetters: new DeadLetters({ group: this.group, topics, streams, environment }),
-      toMessage: (delivery) => {
-        const identity = this.#membership.identity();
-        if (identity === undefined) return undefined;
-        const { generationId: generation, memberId } = identity;
-        const commit = ({ lane }: Delivery) => this.#committer.flush([lane], COMMIT_TIMEOUT_MS);
-        return toMessage(delivery, { codec: this.#codec, generation, memberId, commit });
-      },
-      onDeadLetter: ({ lane }, error) => this.#emit('dead-letter', { partitions: [lane.place], error }),
-      onFatal: (error) => this.#fail(error),
-    });
-  }
-
-  #makeWatchdog(): Watchdog {
-    const { environment, streams } = this.#context;
-    return new Watchdog({
-      environment,
-      streams,
-      logger: this.#logger,
-      ...this.#own,
-      blockedMs: this.#own.blockedWarningMs,
-      lanes: () => this.#ownership.lanes(),
-      isWorking: () => this.#membership.mayHandle() && this.#closing === undefined,
-      emit: (name, what) => this.#emit(name, what),
-      onExpired: (lane, offset) => this.#expire(lane, offset),
-    });
-  }
-
-  #makeOwnership(): Ownership {
-    const { environment, topics } = this.#context;
-    const { rebalanceTimeoutMs } = this.#settings;
-    return new Ownership({
-      group: this.group,
-      topics: () => this.#topics,
-      registry: topics,
-      ...assignorSettings(this.#options.assignors),
-      hooks: hooksIn(this.#options),
-      environment,
-      logger: this.#logger,
-      drainTimeoutMs: this.#own.drainTimeoutMs,
-      hookTimeoutMs: rebalanceTimeoutMs,
-      commitTimeoutMs: Math.min(COMMIT_TIMEOUT_MS, rebalanceTimeoutMs / 3),
-      committer: () => this.#committer,
-      onResumed: () => this.#dispatch.wake(),
-      openLanes: (partitions) => this.#openLanes(partitions),
-    });
-  }
-
-  async #openLanes(partitions: readonly TopicPartition[]): Promise<(() => Lane)[]> {
-    const { client, streams, topics: registry, environment } = this.#context;
-    const { groupId, rebalanceTimeoutMs, heartbeatIntervalMs } = this.#settings;
-    const { start, startFallback, bufferMessages, unackedMessages, stallTimeoutMs } = this.#own;
-    const times = { timeoutMs: rebalanceTimeoutMs / 2, resendMs: heartbeatIntervalMs };
-    const points = await startingPoints(
-      { client, streams, registry, environment, groupId, start, startFallback, ...times },
-      partitions,
-    );
-    return lanesAt(points, {
-      context: { ...this.#context, logger: this.#logger },
-      bufferMessages,
-      unackedMessages,
-      stoppedAfterMs: stallTimeoutMs,
-      onDenied: (error) => this.#fail(error),
-      onReadable: (lane) => this.#dispatch.offer(lane),
-      onAck: () => this.#committer.onAck(),
-    });
+  *#lags(): Iterable<LagReading> {
+    for (const { place, unhandled, isReading } of this.#ownership.lanes()) {
+      if (isReading) yield { ...place, messages: unhandled };
+    }
   }
 }

@@ -31,6 +31,7 @@ import {
   type Subjects,
 } from '@muster/protocol';
 import { backoffMs, type Cancel, type Environment } from './clock.js';
+import { Contacts, type Silence } from './contact.js';
 import { Epochs } from './epochs.js';
 import { MusterError } from './errors.js';
 import { replyReaders } from './group-apis.js';
@@ -88,6 +89,7 @@ export class CoordinatorClient {
   readonly #environment: Environment;
   readonly #logger: Logger;
   readonly #epochs = new Epochs();
+  readonly #contacts = new Contacts();
   readonly #open = new Map<string, OpenRequest>();
   readonly #watchers = new Set<Watcher>();
   readonly #gathers = new Map<string, (payload: Uint8Array) => void>();
@@ -113,6 +115,16 @@ export class CoordinatorClient {
   /** How many coordinator partitions the cluster has; undefined until the first answer. */
   get partitionCount(): number | undefined {
     return this.#partitionCount;
+  }
+
+  /** @returns since when and why nobody answers for a group; undefined where somebody does, or nothing was asked */
+  silenceOf(groupId: GroupId): Silence | undefined {
+    return this.#contacts.of(groupId);
+  }
+
+  /** What was found before somebody began to watch does not count. */
+  forgetSilenceOf(groupId: GroupId): void {
+    this.#contacts.reached(groupId);
   }
 
   /** @returns the coordinator partition of a group; undefined until the cluster has said how many it has */
@@ -254,7 +266,7 @@ export class CoordinatorClient {
     const partition = this.partitionOf(open.groupId);
     if (partition === undefined) {
       this.#findRarely(open.groupId);
-      open.lastProblem = 'no coordinator node answers';
+      this.#failed(open, `no coordinator answers on ${this.subjects.prefix}: is a node of this cluster running?`);
       open.cancelTimer = clock.after(BACKOFF_MOST_MS, () => this.#send(open));
       return;
     }
@@ -262,8 +274,21 @@ export class CoordinatorClient {
     this.#encode(open, partition);
     const subject = this.subjects.group(partition, open.groupId, open.api);
     // The timer first: an answer may come before publish returns.
-    open.cancelTimer = clock.after(open.times.resendMs, () => this.#send(open));
+    open.cancelTimer = clock.after(open.times.resendMs, () => this.#sendAgain(open));
     this.#transport.publish(subject, open.bytes, `${this.#inbox}.${open.id}`);
+  }
+
+  #sendAgain(open: OpenRequest): void {
+    // T1: whoever took a JoinGroup or SyncGroup parks it while it waits for the other members.
+    const isParked = (open.api === 'join' || open.api === 'sync') && this.#transport.isConnected();
+    if (isParked) this.#contacts.reached(open.groupId);
+    else this.#failed(open, 'the coordinator does not answer');
+    this.#send(open);
+  }
+
+  #failed(open: OpenRequest, problem: string): void {
+    open.lastProblem = this.#transport.isConnected() ? problem : 'there is no connection to NATS at the moment';
+    this.#contacts.failed(open.groupId, this.#environment.clock.now(), open.lastProblem);
   }
 
   #encode(open: OpenRequest, partition: Partition): void {
@@ -305,15 +330,16 @@ export class CoordinatorClient {
       return;
     }
     if (errorsToRetry.has(reply.error)) {
-      open.lastProblem = reply.error;
+      this.#failed(open, `the coordinator is not ready: ${reply.error}`);
       this.#retryLater(open, reply.head.retryAfterMs);
       return;
     }
+    this.#contacts.reached(open.groupId);
     reply.settle(open.firstSentAt ?? this.#environment.clock.now());
   }
 
   #onNoResponders(open: OpenRequest): void {
-    open.lastProblem = 'nobody coordinates the group at this moment';
+    this.#failed(open, `nobody coordinates the group on ${this.subjects.prefix}: is a node of this cluster running?`);
     const partition = this.partitionOf(open.groupId);
     if (partition !== undefined) this.#hint(partition, open.groupId);
     this.#retryLater(open, undefined);

@@ -11,7 +11,7 @@ export const workerErrors = {
   TIMEOUT: { retriable: true, message: 'there was no answer before the deadline' },
   CLOSED: { retriable: false, message: 'it is closed' },
   CANCELLED: { retriable: false, message: 'it was cancelled' },
-  CONNECTION_FAILED: { retriable: true, message: 'no NATS server could be reached' },
+  CONNECTION_FAILED: { retriable: true, message: 'there is no connection to NATS' },
   INVALID_ARGUMENT: { retriable: false, message: 'an argument is not allowed' },
   UNKNOWN_TOPIC: { retriable: false, message: 'the topic is not in the registry' },
   UNKNOWN_STREAM: { retriable: false, message: 'JetStream has no such stream' },

@@ -19,6 +19,11 @@ export interface DeadLetterPolicy {
   readonly kind: 'dead-letter';
   /** Name of a registered topic. */
   readonly topic: string;
+  /**
+   * How long JetStream may refuse to answer before the consumer ends with DEAD_LETTER_FAILED. Default: for as long as the partition is
+   * owned, the partition waiting.
+   */
+  readonly timeoutMs?: number;
 }
 
 /** `stop`: the consumer ends with the error. `skip`: the message counts as handled. */

@@ -19,7 +19,9 @@ describe('what a loop has been given', () => {
       partitions: 4,
       keyHash: 'fnv1a',
     } as const;
-    const context = { streams, environment, logger: silentLogger, onDenied: () => {} };
+    const told = { onDenied: () => {}, onMissing: () => {}, onReplaced: () => {} };
+    const context = { streams, environment, logger: silentLogger, ...told };
+    const start = { startOffset: 1, created: '0' };
     const lane = new Lane({
       topic,
       partition: 0,
@@ -28,7 +30,7 @@ describe('what a loop has been given', () => {
       stoppedAfterMs: 1_000,
       startOffset: 1,
       startIsNew: false,
-      openReader: (onReadable) => PartitionReader.of(topic, 0, 1, 5_000, onReadable, context),
+      openReader: (onReadable) => PartitionReader.of(topic, 0, start, 5_000, onReadable, context),
       onReadable: () => {},
       onAck: () => {},
     });

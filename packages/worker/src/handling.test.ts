@@ -1,3 +1,4 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { describe, expect, it } from 'vitest';
 import { consumerScene, orders, partitions } from '../test/consumer-scene.js';
 import { settle } from '../test/virtual-clock.js';
@@ -178,6 +179,97 @@ describe('the dead-letter topic', () => {
     await consumer.commit();
     expect(tries).toBe(4);
     expect(coordinator.offsets.get('orders/0')).toBe(2);
+  });
+
+  it('holds its partition while JetStream is down, and says so in health and an event', async () => {
+    const { consume, store, clock, streams, muster } = consumerScene();
+    muster.topics.declare([dead]);
+    store(0, 1);
+    store(1, 2);
+    const consumer = await consume({ onFailure: { kind: 'dead-letter', topic: 'dead' } });
+    const heard: unknown[] = [];
+    const listener = (message: unknown) => void heard.push(message);
+    subscribe('muster:dead-letter-waiting', listener);
+    streams.onPublish = () => ({ kind: 'unavailable', reason: 'no responders' });
+    const handled: number[] = [];
+    void consumer.run({
+      eachMessage: ({ value }) => {
+        handled.push(value);
+        if (value === 1) throw new Error('no');
+      },
+    });
+    await clock.advance(60_000);
+    // The other partition goes on; this one stands where it was, at a bounded rate.
+    expect(handled.sort()).toEqual([1, 2]);
+    const problem = 'the dead letter of offset 1 waits for topic dead: no responders';
+    expect(consumer.health().partitions.find(({ partition }) => partition === 0)).toMatchObject({
+      problem,
+      running: 1,
+      verdict: 'stopped',
+    });
+    expect(heard).toMatchObject([{ group: 'billing', problem, partitions: [{ topic: 'orders', partition: 0 }] }]);
+    expect(streams.published.length).toBeLessThan(40);
+    streams.onPublish = undefined;
+    await clock.advance(6_000);
+    expect(consumer.health().partitions.find(({ partition }) => partition === 0)).toMatchObject({
+      problem: undefined,
+      running: 0,
+    });
+    unsubscribe('muster:dead-letter-waiting', listener);
+    await consumer.close();
+  });
+
+  it('is waited for by nobody: a hand-over and a close end the trying, and the message is not committed', async () => {
+    const { consume, store, clock, streams, muster, coordinator, reassign } = consumerScene();
+    muster.topics.declare([dead]);
+    store(0, 1);
+    const consumer = await consume({ onFailure: { kind: 'dead-letter', topic: 'dead' } });
+    streams.onPublish = () => ({ kind: 'unavailable', reason: 'no responders' });
+    let calls = 0;
+    void consumer.run({
+      eachMessage: () => {
+        calls += 1;
+        throw new Error('no');
+      },
+    });
+    await clock.advance(20_000);
+    await reassign([{ topic: 'orders', partition: 1 }]);
+    // Without a moment of the drain time.
+    expect(consumer.assignment()).toEqual([{ topic: 'orders', partition: 1 }]);
+    expect(coordinator.offsets.get('orders/0') ?? 1).toBe(1);
+    await reassign([{ topic: 'orders', partition: 0 }]);
+    await clock.advance(20_000);
+    expect(calls).toBe(2);
+    let isClosed = false;
+    void consumer.close().then(() => {
+      isClosed = true;
+    });
+    await clock.advance(10);
+    expect(isClosed).toBe(true);
+  });
+
+  it('outlives a registry that does not answer, and ends after its own timeout where it has one', async () => {
+    const { consume, store, clock, streams, muster } = consumerScene();
+    await muster.topics.create({ name: 'dead', partitions: 1 });
+    store(0, 1);
+    const consumer = await consume({ onFailure: { kind: 'dead-letter', topic: 'dead', timeoutMs: 90_000 } });
+    // What is remembered of the topic is over by now; JetStream answers nothing any more.
+    await clock.advance(40_000);
+    streams.isUp = false;
+    const outcome = consumer
+      .run({
+        eachMessage: () => {
+          throw new Error('no');
+        },
+      })
+      .catch((thrown: unknown) => thrown);
+    await clock.advance(60_000);
+    expect(consumer.health().partitions[0]?.problem).toMatch(/dead letter of offset 1 waits .*the test says so/);
+    await clock.advance(40_000);
+    expect(await outcome).toMatchObject({
+      code: 'DEAD_LETTER_FAILED',
+      message: expect.stringMatching(/waits for topic dead: .* for 90000 ms/),
+    });
   });
 
   it('ends the consumer with a typed error where JetStream refuses it', async () => {

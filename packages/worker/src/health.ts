@@ -4,6 +4,7 @@
 
 import type { Lane } from './lane.js';
 import type { Membership } from './membership.js';
+import type { StateKind } from './membership-state.js';
 import { gravestOf, type ProgressVerdict } from './progress.js';
 
 export interface PartitionHealth {
@@ -26,37 +27,62 @@ export interface PartitionHealth {
   readonly problem: string | undefined;
 }
 
-export interface ConsumerHealth {
-  /** The gravest of the partitions'; `stopped` for a consumer that is closed, failed or out of contact. */
-  readonly verdict: ProgressVerdict;
+/** How a membership stands, of a consumer or of a plain member. */
+export interface MemberHealth {
+  readonly group: string;
   /** Of the membership: `stable` when all is well. */
-  readonly state: string;
+  readonly state: StateKind;
   readonly memberId: string;
+  /** -1 for a member of none. */
   readonly generation: number;
   /** Since the last successful heartbeat was sent; undefined before the first. */
   readonly heartbeatAgeMs: number | undefined;
+  /** What keeps it from its work: no coordinator answers, a topic is missing. Undefined where nothing does. */
+  readonly problem: string | undefined;
+}
+
+export interface ConsumerHealth extends MemberHealth {
+  /** The gravest of the partitions'; `stopped` for a consumer that is closed, failed or out of contact. */
+  readonly verdict: ProgressVerdict;
   /** When the event loop last stood still, and for how long. */
   readonly lastBlocked: { readonly agoMs: number; readonly blockedMs: number } | undefined;
   readonly partitions: readonly PartitionHealth[];
 }
 
-/** @returns the health at `nowMs` */
-export function healthOf(
-  membership: Membership,
-  lanes: Iterable<Lane>,
-  nowMs: number,
-  lastBlocked: { readonly atMs: number; readonly blockedMs: number } | undefined,
-): ConsumerHealth {
+/** @returns how a membership stands at `nowMs` */
+export function memberHealthOf(group: string, membership: Membership, nowMs: number): MemberHealth {
   const { lastSuccessAt } = membership.heartbeats;
-  const partitions = [...lanes].map((lane) => partitionHealth(lane, nowMs));
-  const { kind } = membership.state;
-  const isOver = kind === 'failed' || kind === 'left' || kind === 'held' || !membership.mayHandle();
   return {
-    verdict: isOver && kind !== 'unjoined' ? 'stopped' : gravestOf(partitions.map(({ verdict }) => verdict)),
-    state: kind,
+    group,
+    state: membership.state.kind,
     memberId: membership.memberId,
     generation: membership.identity()?.generationId ?? -1,
     heartbeatAgeMs: lastSuccessAt === undefined ? undefined : nowMs - lastSuccessAt,
+    problem: membership.problem,
+  };
+}
+
+/** What a consumer is made of, as far as its health goes. */
+export interface HealthSources {
+  readonly group: string;
+  readonly membership: Membership;
+  readonly lanes: Iterable<Lane>;
+  readonly lastBlocked: { readonly atMs: number; readonly blockedMs: number } | undefined;
+  /** A topic that is missing. */
+  readonly topicProblem: string | undefined;
+}
+
+/** @returns the health of a consumer at `nowMs` */
+export function healthOf(sources: HealthSources, nowMs: number): ConsumerHealth {
+  const { group, membership, lanes, lastBlocked, topicProblem } = sources;
+  const member = memberHealthOf(group, membership, nowMs);
+  const partitions = [...lanes].map((lane) => partitionHealth(lane, nowMs));
+  const isOver = ['failed', 'left', 'held'].includes(member.state) || !membership.mayHandle();
+  const verdicts = partitions.map(({ verdict }) => verdict);
+  return {
+    ...member,
+    verdict: isOver && member.state !== 'unjoined' ? 'stopped' : gravestOf(verdicts),
+    problem: member.problem ?? topicProblem,
     lastBlocked:
       lastBlocked === undefined
         ? undefined

@@ -61,6 +61,8 @@ export class Lane {
   #isPaused = false;
   /** Set by the watchdog (watchdog.ts) while nothing moves. */
   isStalled = false;
+  /** Why what is running cannot end; undefined where it can. */
+  #heldBy: string | undefined;
   #idle: Deferred<void> | undefined;
 
   constructor(options: LaneOptions) {
@@ -132,9 +134,9 @@ export class Lane {
   get isReading(): boolean {
     return this.#reader.isOpen;
   }
-  /** Why reading does not work at the moment; undefined where it does. */
+  /** Why it does not get on at the moment: reading does not work, or what is running cannot end. Undefined where it does. */
   get problem(): string | undefined {
-    return this.#reader.problem;
+    return this.#heldBy ?? this.#reader.problem;
   }
   get isReadable(): boolean {
     return (
@@ -164,6 +166,11 @@ export class Lane {
   committedAt(offset: number, behind: number): void {
     this.#committed = offset;
     this.#window.add({ atMs: this.#options.environment.clock.now(), offset, behind });
+  }
+
+  /** Says why what is running cannot end, or that it can again. */
+  hold(reason: string | undefined): void {
+    this.#heldBy = reason;
   }
 
   /** Delivers nothing until `resume`; reading ahead and what is running go on. */

@@ -6,7 +6,9 @@
  */
 
 import type { JoinMember } from '@muster/assignors';
-import { asMusterError, MusterError, messageOf } from './errors.js';
+import { MusterError, messageOf } from './errors.js';
+import { type MemberHealth, memberHealthOf } from './health.js';
+import { untilJoined } from './joining.js';
 import type { MemberHandler, NewAssignment, OfferedProtocol } from './member-handler.js';
 import { Membership } from './membership.js';
 import type { MusterContext } from './muster-context.js';
@@ -42,12 +44,14 @@ export interface PlainMemberOptions extends MemberOptions {
 }
 
 const CLOSE_TIMEOUT_MS = 30_000;
+const CLOSE_FAILED_MS = 1_000;
 
 export class Member implements MemberHandler {
   readonly #context: MusterContext;
   readonly #options: PlainMemberOptions;
   readonly #membership: Membership;
   readonly #hookTimeoutMs: number;
+  readonly #joinTimeoutMs: number;
   #current: { readonly holding: Holding; readonly abort: AbortController } | undefined;
   #closing: Promise<void> | undefined;
   #isClosed = false;
@@ -59,6 +63,7 @@ export class Member implements MemberHandler {
     this.#context = context;
     this.#options = options;
     this.#hookTimeoutMs = settings.rebalanceTimeoutMs;
+    this.#joinTimeoutMs = settings.joinTimeoutMs;
     this.#membership = new Membership({
       client,
       environment,
@@ -71,10 +76,12 @@ export class Member implements MemberHandler {
     });
   }
 
-  /** Joins. Resolves with the first assignment; throws what the coordinator refused with. */
+  /** Joins. Resolves with the first assignment; throws TIMEOUT after `joinTimeoutMs`, and what the coordinator refused with. */
   async start(): Promise<void> {
     this.#membership.start();
-    await this.#membership.firstStable;
+    await untilJoined(this.#membership, this.#context.environment.clock, this.#joinTimeoutMs, () => {
+      return this.close({ timeoutMs: CLOSE_FAILED_MS });
+    });
     const { state } = this.#membership;
     if (state.kind !== 'failed' && this.#closing === undefined) return;
     await this.close();
@@ -90,6 +97,11 @@ export class Member implements MemberHandler {
   }
   get state(): string {
     return this.#membership.state.kind;
+  }
+  /** @returns how the membership stands */
+  health(): MemberHealth {
+    const nowMs = this.#context.environment.clock.now();
+    return memberHealthOf(this.#options.group, this.#membership, nowMs);
   }
   /** Resolves when the membership has ended: with the error if it failed. */
   get ended(): Promise<MusterError | undefined> {
@@ -121,8 +133,8 @@ export class Member implements MemberHandler {
     if (current === undefined) return;
     current.abort.abort(loss);
     const { holding } = current;
-    if (loss === undefined) await this.#hook(() => this.#options.onRevoked?.(holding));
-    else await this.#hook(() => this.#options.onLost?.(holding, loss));
+    if (loss === undefined) await this.#hook('onRevoked', () => this.#options.onRevoked?.(holding));
+    else await this.#hook('onLost', () => this.#options.onLost?.(holding, loss));
   }
 
   async assign(protocolName: string, members: readonly JoinMember[]): Promise<ReadonlyMap<string, Uint8Array>> {
@@ -135,7 +147,7 @@ export class Member implements MemberHandler {
     const { generationId, memberId } = given.identity;
     const holding = { assignment, protocolName, isLeader, generation: generationId, memberId, signal: abort.signal };
     this.#current = { holding, abort };
-    await this.#hook(() => this.#options.onAssigned?.(holding));
+    await this.#hook('onAssigned', () => this.#options.onAssigned?.(holding));
     return 'stable';
   }
 
@@ -160,16 +172,16 @@ export class Member implements MemberHandler {
     this.#isClosed = true;
   }
 
-  async #hook(call: () => Promise<void> | void): Promise<void> {
+  async #hook(name: string, call: () => Promise<void> | void): Promise<void> {
     try {
       const outcome = await withinMs(
         this.#context.environment.clock,
         this.#hookTimeoutMs,
         Promise.resolve().then(call),
       );
-      if (outcome.kind !== 'done') this.#context.logger.error('a hook takes too long: going on without it');
+      if (outcome.kind !== 'done') this.#context.logger.error('a hook takes too long: going on without it', { name });
     } catch (thrown) {
-      throw asMusterError(thrown, 'HOOK_FAILED');
+      throw new MusterError('HOOK_FAILED', `${name}: ${messageOf(thrown)}`, { cause: thrown });
     }
   }
 }

@@ -10,22 +10,16 @@
  */
 
 import type { JoinMember } from '@muster/assignors';
-import {
-  assertNever,
-  type ErrorName,
-  generation,
-  type JoinReply,
-  type MemberId,
-  memberId,
-  type Notice,
-} from '@muster/protocol';
+import { assertNever, type ErrorName, type JoinReply, type MemberId, type Notice } from '@muster/protocol';
 import { backoffMs } from './clock.js';
+import { ContactWatch } from './contact.js';
 import { asMusterError, MusterError, messageOf } from './errors.js';
 import { Heartbeats } from './heartbeats.js';
 import type { MemberHandler, MemberIdentity, NewAssignment } from './member-handler.js';
-import { type MembershipState, type StateKind, transitions } from './membership-state.js';
+import type { MembershipState } from './membership-state.js';
 import { type Reaction, reactionTo } from './reactions.js';
 import { joinGroup, parkedMsMax, type RoundEnd, type RoundOptions, syncGroup } from './round.js';
+import { Standing } from './standing.js';
 import type { Unsubscribe } from './transport.js';
 import { type Deferred, deferred, pause } from './waiting.js';
 
@@ -37,17 +31,14 @@ const REJOIN_BACKOFF_LEAST_MS = 50;
 const REJOIN_BACKOFF_MOST_MS = 1_000;
 /** Rounds in a row without an assignment that go at once; then each waits a little. */
 const ROUNDS_AT_ONCE = 3;
-const NOBODY = memberId('');
-const NO_GENERATION = generation(-1);
 
 export class Membership {
   readonly #options: MembershipOptions;
+  readonly #standing: Standing;
   readonly #heartbeats: Heartbeats;
+  readonly #contact: ContactWatch;
   readonly #firstStable = deferred<void>();
   readonly #ended = deferred<MusterError | undefined>();
-  #state: MembershipState = { kind: 'unjoined' };
-  #memberId: MemberId = NOBODY;
-  #generation = NO_GENERATION;
   #wantsRejoin: string | undefined;
   /** Why the present round began; told to the coordinator. */
   #reason: string | undefined;
@@ -61,11 +52,14 @@ export class Membership {
   #stopWatching: Unsubscribe = () => {};
 
   constructor(options: MembershipOptions) {
+    const { client, environment, logger, groupId } = options;
     this.#options = options;
+    this.#standing = new Standing(options.groupInstanceId, logger);
+    this.#contact = new ContactWatch({ client, environment, logger, groupId, describe: () => this.#named() });
     this.#heartbeats = new Heartbeats({
-      client: options.client,
-      clock: options.environment.clock,
-      groupId: options.groupId,
+      client,
+      clock: environment.clock,
+      groupId,
       intervalMs: options.heartbeatIntervalMs,
       sessionTimeoutMs: options.sessionTimeoutMs,
       onAnswer: (error, asked) => this.#onHeartbeat(error, asked),
@@ -75,7 +69,7 @@ export class Membership {
   }
 
   get state(): MembershipState {
-    return this.#state;
+    return this.#standing.state;
   }
   /** Resolves at the first installed assignment, or at the end. */
   get firstStable(): Promise<void> {
@@ -89,28 +83,32 @@ export class Membership {
     return this.#heartbeats;
   }
   get memberId(): MemberId {
-    return this.#memberId;
+    return this.#standing.memberId;
+  }
+  /** Why the coordinator of the group does not answer; undefined where it does. */
+  get problem(): string | undefined {
+    return this.#contact.problem;
   }
 
   /** @returns who this member is in its last generation; undefined while it is no member of one */
   identity(): MemberIdentity | undefined {
-    if (this.#generation < 0) return undefined;
-    return this.#identity();
+    return this.#standing.isMember ? this.#standing.identity : undefined;
   }
 
   /** @returns whether an OffsetCommit makes sense now: kafka refuses it on the client's side while a round is under way */
   canCommit(): boolean {
-    if (this.#generation < 0) return false;
-    return this.#state.kind !== 'joining' && this.#state.kind !== 'syncing';
+    const { isMember, state } = this.#standing;
+    return isMember && state.kind !== 'joining' && state.kind !== 'syncing';
   }
 
   /** @returns whether work may begin on what is owned: read from the clock at this moment (H2) */
   mayHandle(): boolean {
-    return this.#generation >= 0 && this.#heartbeats.isWithinSession();
+    return this.#standing.isMember && this.#heartbeats.isWithinSession();
   }
 
   start(): void {
     this.#stopWatching = this.#options.client.watch(this.#options.groupId, (notice) => this.#onNotice(notice));
+    this.#contact.start();
     this.#loop = this.#run()
       .catch((thrown: unknown) => this.#fail(asMusterError(thrown, 'UNKNOWN_SERVER_ERROR')))
       // What failed is lost: the handler hears so in its own time. A hook that fails here has nobody left to tell.
@@ -129,7 +127,7 @@ export class Membership {
     const reaction = reactionTo.commit(error);
     if (reaction === 'rejoin') this.#rejoinIfStable('a commit was answered REBALANCE_IN_PROGRESS');
     if (reaction === 'reset-generation' || reaction === 'reset-member') this.#reset(reaction, error, asked);
-    if (error === 'FENCED_INSTANCE_ID' && this.#isCurrent(asked)) this.#fail(new MusterError(error));
+    if (error === 'FENCED_INSTANCE_ID' && this.#standing.isCurrent(asked)) this.#fail(new MusterError(error));
     return reaction;
   }
 
@@ -150,14 +148,16 @@ export class Membership {
     this.#heartbeats.stop();
     this.#heartbeats.liftFence();
     this.#stopWatching();
+    this.#contact.stop();
     const { client, groupId, groupInstanceId, heartbeatIntervalMs } = this.#options;
-    if (options.leave && options.timeoutMs > 0 && this.#memberId !== NOBODY && this.#state.kind !== 'left') {
-      const members = [{ memberId: this.#memberId, groupInstanceId, reason: 'closed by its application' }];
+    const standing = this.#standing;
+    if (options.leave && options.timeoutMs > 0 && standing.isNamed && standing.state.kind !== 'left') {
+      const members = [{ memberId: standing.memberId, groupInstanceId, reason: 'closed by its application' }];
       const times = { deadlineMs: options.timeoutMs, resendMs: Math.min(heartbeatIntervalMs, 1_000) };
       await client.request('leave', { groupId, members }, times).catch(() => {});
     }
-    this.#generation = NO_GENERATION;
-    if (this.#state.kind === 'held' || this.#state.kind === 'failed') this.#become({ kind: 'left' });
+    standing.leftGeneration();
+    if (standing.state.kind === 'held' || standing.state.kind === 'failed') standing.become({ kind: 'left' });
     this.#firstStable.resolve();
     this.#ended.resolve(this.#failure);
   }
@@ -176,7 +176,7 @@ export class Membership {
       await this.#install(assigned);
       await this.#untilDemand();
     }
-    if (this.#failure === undefined) this.#become({ kind: 'held' });
+    if (this.#failure === undefined) this.#standing.become({ kind: 'held' });
   }
 
   #isWanted(): boolean {
@@ -189,7 +189,7 @@ export class Membership {
       this.#loss = undefined;
       this.#reason = this.#wantsRejoin ?? loss?.message;
       this.#wantsRejoin = undefined;
-      this.#become({ kind: 'preparing' });
+      this.#standing.become({ kind: 'preparing' });
       await this.#options.handler.prepare(loss);
       // Lost while it was giving up in good order: then it is a loss after all.
     } while (this.#loss !== undefined && this.#isWanted());
@@ -201,16 +201,14 @@ export class Membership {
     this.#heartbeats.stop();
     // A parked join is not answered while the others finish: ownership of what is kept lasts through it.
     const parkedMs = parkedMsMax(this.#options);
-    if (this.#generation >= 0) this.#heartbeats.prove(environment.clock.now(), parkedMs + sessionTimeoutMs);
+    if (this.#standing.isMember) this.#heartbeats.prove(environment.clock.now(), parkedMs + sessionTimeoutMs);
     else this.#heartbeats.liftFence();
     const result = await joinGroup(this.#options, {
-      memberId: this.#memberId,
+      memberId: this.#standing.memberId,
       protocols: handler.protocols(),
       reason: this.#reason,
       signal,
-      onMemberId: (id) => {
-        this.#memberId = id;
-      },
+      onMemberId: (id) => this.#standing.named(id),
     });
     if (result.kind !== 'joined') return this.#giveUpRound(result);
     const { reply } = result;
@@ -218,15 +216,14 @@ export class Membership {
       this.#fail(new MusterError('INCONSISTENT_GROUP_PROTOCOL', `the group's protocol type is ${reply.protocolType}`));
       return undefined;
     }
-    this.#memberId = reply.memberId;
-    this.#generation = reply.generationId;
+    this.#standing.joined(reply.memberId, reply.generationId);
     return reply;
   }
 
   async #sync(joined: JoinReply): Promise<NewAssignment | undefined> {
     const { environment, sessionTimeoutMs } = this.#options;
     const signal = this.#enter({ kind: 'syncing' });
-    const identity = this.#identity();
+    const identity = this.#standing.identity;
     // The first heartbeat goes at once: it proves what the reply, which may have waited in a queue, only suggests.
     this.#heartbeats.prove(environment.clock.now(), sessionTimeoutMs);
     this.#heartbeats.start(identity);
@@ -261,7 +258,7 @@ export class Membership {
         break;
       case 'reset-generation':
       case 'reset-member':
-        this.#reset(reaction, error, this.#identity());
+        this.#reset(reaction, error, this.#standing.identity);
         break;
       case 'rejoin':
       case 'keep-id':
@@ -283,15 +280,15 @@ export class Membership {
   }
 
   async #install(assigned: NewAssignment): Promise<void> {
-    if (!this.#isCurrent(assigned.identity)) return;
-    this.#become({ kind: 'installing' });
+    if (!this.#standing.isCurrent(assigned.identity)) return;
+    this.#standing.become({ kind: 'installing' });
     const verdict = await this.#options.handler.install(assigned);
     if (verdict === 'rejoin') this.rejoin('partitions were given up for others');
   }
 
   async #untilDemand(): Promise<void> {
     if (this.#loss === undefined && this.#isWanted()) {
-      this.#become({ kind: 'stable' });
+      this.#standing.become({ kind: 'stable' });
       this.#firstStable.resolve();
     }
     while (this.#loss === undefined && this.#wantsRejoin === undefined && this.#isWanted()) {
@@ -313,7 +310,7 @@ export class Membership {
         this.#reset(reaction, error, asked);
         break;
       case 'fatal':
-        if (this.#isCurrent(asked)) this.#fail(new MusterError(error));
+        if (this.#standing.isCurrent(asked)) this.#fail(new MusterError(error));
         break;
       case 'keep-id':
       case 'retry':
@@ -326,7 +323,7 @@ export class Membership {
 
   #onNotice(notice: Notice): void {
     if (notice.kind === 'coordinator') this.#heartbeats.soon();
-    else if (notice.generationId < 0 || notice.generationId >= this.#generation) {
+    else if (notice.generationId < 0 || notice.generationId >= this.#standing.generation) {
       this.#rejoinIfStable('the coordinator announced a rebalance');
     }
   }
@@ -338,18 +335,18 @@ export class Membership {
 
   // kafka: outside Stable the round that is under way answers by itself.
   #rejoinIfStable(reason: string): void {
-    if (this.#state.kind === 'stable' || this.#state.kind === 'installing') this.rejoin(reason);
+    const { kind } = this.#standing.state;
+    if (kind === 'stable' || kind === 'installing') this.rejoin(reason);
   }
 
   #reset(what: 'reset-generation' | 'reset-member', error: ErrorName, asked: MemberIdentity): void {
-    if (!this.#isCurrent(asked)) return;
+    if (!this.#standing.isCurrent(asked)) return;
     this.#lose(what, new MusterError('OWNERSHIP_LOST', `the coordinator answered ${error}`));
   }
 
   #lose(what: 'reset-generation' | 'reset-member', loss: MusterError): void {
-    const owned = this.#generation >= 0;
-    this.#generation = NO_GENERATION;
-    if (what === 'reset-member') this.#memberId = NOBODY;
+    const owned = this.#standing.isMember;
+    this.#standing.leftGeneration(what === 'reset-member');
     this.#heartbeats.stop();
     this.#heartbeats.liftFence();
     if (owned) {
@@ -361,12 +358,12 @@ export class Membership {
   }
 
   #fail(error: MusterError): void {
-    if (this.#failure !== undefined || this.#state.kind === 'left') return;
+    if (this.#failure !== undefined || this.#standing.state.kind === 'left') return;
     this.#failure = error;
-    this.#generation = NO_GENERATION;
+    this.#standing.leftGeneration();
     this.#heartbeats.stop();
     this.#heartbeats.liftFence();
-    this.#become({ kind: 'failed', error });
+    this.#standing.become({ kind: 'failed', error });
     this.#options.handler.fence(error);
     this.#phase.abort();
     this.#wake.resolve();
@@ -375,26 +372,13 @@ export class Membership {
   }
 
   #enter(state: MembershipState): AbortSignal {
-    this.#become(state);
+    this.#standing.become(state);
     this.#phase = new AbortController();
     if (!this.#isWanted() || this.#loss !== undefined) this.#phase.abort();
     return this.#phase.signal;
   }
 
-  #become(state: MembershipState): void {
-    if (this.#failure !== undefined && state.kind !== 'failed' && state.kind !== 'left') return;
-    const allowed: readonly StateKind[] = transitions[this.#state.kind];
-    if (!allowed.includes(state.kind)) throw new Error(`a member cannot go from ${this.#state.kind} to ${state.kind}`);
-    this.#options.logger.debug('membership', { from: this.#state.kind, to: state.kind, generation: this.#generation });
-    this.#state = state;
-  }
-
-  #identity(): MemberIdentity {
-    const { groupInstanceId } = this.#options;
-    return { memberId: this.#memberId, groupInstanceId, generationId: this.#generation };
-  }
-
-  #isCurrent(asked: MemberIdentity): boolean {
-    return asked.memberId === this.#memberId && asked.generationId === this.#generation;
+  #named(): { readonly memberId: string; readonly generation: number } {
+    return { memberId: this.#standing.memberId, generation: this.#standing.generation };
   }
 }

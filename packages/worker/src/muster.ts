@@ -6,18 +6,20 @@ import { hostname } from 'node:os';
 import { Subjects } from '@muster/protocol';
 import { type NatsConnection, nuid } from 'nats';
 import { Admin } from './admin.js';
-import { checkConsumerOptions } from './check-options.js';
+import { checkOptions } from './check-options.js';
 import { type Environment, systemClock } from './clock.js';
 import { type Codec, jsonCodec } from './codecs.js';
 import { type CloseOptions, Consumer } from './consumer.js';
 import { CoordinatorClient } from './coordinator-client.js';
 import { MusterError } from './errors.js';
+import type { ConsumerHealth, MemberHealth } from './health.js';
 import { type Logger, silentLogger } from './logger.js';
 import { Member, type PlainMemberOptions } from './member.js';
 import type { MusterContext } from './muster-context.js';
 import { NatsStreams } from './nats-streams.js';
 import { dialNats, type NatsOptions, NatsTransport } from './nats-transport.js';
 import type { ConsumerOptions } from './options.js';
+import { warnProcessOnce } from './process-warning.js';
 import { Producer, type ProducerLimits } from './producer.js';
 import type { Streams } from './streams.js';
 import { noTelemetry, openTelemetry, type Telemetry } from './telemetry.js';
@@ -48,6 +50,17 @@ export interface ProducerOptions<Value> extends ProducerLimits {
   readonly keyHash?: KeyHash;
 }
 
+/** How everything made by one connection stands. */
+export interface MusterHealth {
+  /** Whether there is a connection to NATS at this moment. */
+  readonly isConnected: boolean;
+  /** The first thing that keeps something from its work, or undefined. */
+  readonly problem: string | undefined;
+  /** Those that still try to join, too. */
+  readonly consumers: readonly ConsumerHealth[];
+  readonly members: readonly MemberHealth[];
+}
+
 interface Closable {
   readonly isClosed: boolean;
   close(options?: CloseOptions): Promise<void>;
@@ -58,6 +71,7 @@ interface Closable {
  * @returns the connection; throws MusterError CONNECTION_FAILED, INVALID_ARGUMENT
  */
 export async function connect(options: ConnectOptions = {}): Promise<Muster> {
+  checkOptions('connect', options);
   const {
     cluster = 'default',
     clientId,
@@ -66,14 +80,12 @@ export async function connect(options: ConnectOptions = {}): Promise<Muster> {
     openTelemetry: isTraced,
     ...nats
   } = options;
-  if (!/^[A-Za-z0-9_-]{1,64}$/.test(cluster)) {
-    throw new MusterError('INVALID_ARGUMENT', 'a cluster name has 1 to 64 of A-Z a-z 0-9 _ -');
-  }
   const environment: Environment = {
     clock: systemClock,
     wallNow: Date.now,
     random: Math.random,
     newId: () => nuid.next(),
+    warn: warnProcessOnce,
   };
   const telemetry = isTraced === true ? await openTelemetry(logger) : noTelemetry;
   const live = connection ?? (await dialNats(nats));
@@ -124,12 +136,13 @@ export class Muster {
   }
 
   /**
-   * Joins a group as a consumer of topics. Resolves with the first assignment in place.
-   * Throws MusterError: INVALID_ARGUMENT, UNKNOWN_TOPIC, or what the coordinator refused the member with.
+   * Joins a group as a consumer of topics. Resolves when it is a member and its first round has ended, perhaps with no partition yet:
+   * `consumer.assigned()` waits for one.
+   * Throws MusterError: INVALID_ARGUMENT, UNKNOWN_TOPIC, TIMEOUT after `joinTimeoutMs`, or what the coordinator refused the member with.
    */
   async consumer<Value = unknown>(options: ConsumerOptions<Value>): Promise<Consumer<Value>> {
     this.#requireOpen();
-    checkConsumerOptions(options);
+    checkOptions('consumer', options);
     // Known before it has joined, so that `close` ends one that still tries.
     const consumer = this.#tracked(new Consumer<Value>(this.#context, options, options.codec ?? jsonCodec<Value>()));
     await consumer.start();
@@ -139,6 +152,7 @@ export class Muster {
   /** Joins a group as a plain member. Resolves with the first assignment; throws as `consumer`. */
   async member(options: PlainMemberOptions): Promise<Member> {
     this.#requireOpen();
+    checkOptions('member', options);
     const member = this.#tracked(new Member(this.#context, options));
     await member.start();
     return member;
@@ -147,6 +161,7 @@ export class Muster {
   /** @returns a producer for one topic; throws MusterError UNKNOWN_TOPIC, STREAM_UNAVAILABLE */
   async producer<Value = unknown>(options: ProducerOptions<Value>): Promise<Producer<Value>> {
     this.#requireOpen();
+    checkOptions('producer', options);
     const { topic: wanted, codec = jsonCodec<Value>(), keyHash, ...limits } = options;
     if (typeof wanted !== 'string') {
       this.topics.declare([wanted]);
@@ -162,6 +177,17 @@ export class Muster {
   admin(options: { readonly timeoutMs?: number } = {}): Admin {
     this.#requireOpen();
     return new Admin(this.#context, options);
+  }
+
+  /** @returns how the connection and everything made from it stand: also what still tries to join, and why it does not get on */
+  health(): MusterHealth {
+    const open = [...this.#open].filter(({ isClosed }) => !isClosed);
+    const consumers = open.filter((part) => part instanceof Consumer).map((consumer) => consumer.health());
+    const members = open.filter((part) => part instanceof Member).map((member) => member.health());
+    const isConnected = this.#transport.isConnected();
+    const problem = isConnected ? undefined : 'there is no connection to NATS at the moment';
+    const first = [...consumers, ...members].find((health) => health.problem !== undefined)?.problem;
+    return { isConnected, problem: problem ?? first, consumers, members };
   }
 
   /** Closes everything made here, each within `timeoutMs`, then the connection if it was opened here. Never throws. */

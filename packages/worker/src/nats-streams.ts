@@ -108,9 +108,9 @@ export class NatsStreams implements Streams {
 
   async bounds(stream: string): Promise<StreamBounds> {
     const manager = await this.#managed();
-    const { state } = await throwing(manager.streams.info(stream));
+    const { state, created } = await throwing(manager.streams.info(stream));
     // An empty stream says 0 on some versions; its first message gets 1.
-    return { firstOffset: Math.max(1, state.first_seq), nextOffset: state.last_seq + 1 };
+    return { firstOffset: Math.max(1, state.first_seq), nextOffset: state.last_seq + 1, created };
   }
 
   async countFrom(config: ReaderConfig): Promise<number> {
@@ -149,6 +149,12 @@ export class NatsStreams implements Streams {
       if (apiCode(thrown) === NO_SUCH_KEY) return undefined;
       throw streamError(thrown);
     }
+  }
+
+  async lastOf(of: { readonly stream: string; readonly subject: string }) {
+    const manager = await this.#managed();
+    const found = await orMissing(manager.streams.getMessage(of.stream, { last_by_subj: of.subject }), undefined);
+    return found === undefined ? undefined : { offset: found.seq };
   }
 
   async subjectsOf(stream: string): Promise<readonly string[] | undefined> {
@@ -271,10 +277,7 @@ class NatsBucket implements Bucket {
   /** @returns the bucket, or undefined where nobody has made it yet */
   #bound(): Promise<KV | undefined> {
     const options = { bindOnly: true, timeout: API_TIMEOUT_MS };
-    return orMissing<KV | undefined>(
-      this.#connection.jetstream({ timeout: API_TIMEOUT_MS }).views.kv(this.#name, options),
-      undefined,
-    );
+    return orMissing(this.#connection.jetstream({ timeout: API_TIMEOUT_MS }).views.kv(this.#name, options), undefined);
   }
 }
 
@@ -288,7 +291,7 @@ async function throwing<Value>(call: Promise<Value>): Promise<Value> {
 }
 
 /** The same, with a substitute for a stream or key that does not exist. */
-async function orMissing<Value>(call: Promise<Value>, substitute: Value): Promise<Value> {
+async function orMissing<Value, Substitute>(call: Promise<Value>, substitute: Substitute): Promise<Value | Substitute> {
   try {
     return await call;
   } catch (thrown) {
@@ -319,6 +322,8 @@ function streamError(thrown: unknown): MusterError {
   if (thrown instanceof NatsError && thrown.isPermissionError()) {
     return new MusterError('TOPIC_AUTHORIZATION_FAILED', messageOf(thrown), { cause: thrown });
   }
+  if (apiCode(thrown) === NO_SUCH_STREAM)
+    return new MusterError('UNKNOWN_STREAM', messageOf(thrown), { cause: thrown });
   const isPassing =
     thrown instanceof NatsError &&
     (thrown.api_error === undefined ? passingCodes.has(thrown.code) : thrown.api_error.code >= 500);

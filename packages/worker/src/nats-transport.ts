@@ -3,12 +3,22 @@
  * the user's own is used as it is and never closed.
  */
 
-import { type ConnectionOptions, connect, createInbox, type Msg, type NatsConnection } from 'nats';
-import { asMusterError } from './errors.js';
+import {
+  type ConnectionOptions,
+  connect,
+  createInbox,
+  ErrorCode,
+  type Msg,
+  type NatsConnection,
+  NatsError,
+} from 'nats';
+import { MusterError, messageOf } from './errors.js';
 import type { ConnectionEvent, Incoming, Transport, Unsubscribe } from './transport.js';
 
 /** What may be said about the connection; everything of nats.js, with our defaults below. */
 export type NatsOptions = Omit<ConnectionOptions, 'debug' | 'verbose' | 'pedantic'>;
+
+const DEFAULT_PORT = 4_222;
 
 const natsDefaults = {
   maxReconnectAttempts: -1,
@@ -29,8 +39,23 @@ export async function dialNats(options: NatsOptions): Promise<NatsConnection> {
   try {
     return await connect({ ...natsDefaults, ...options });
   } catch (cause) {
-    throw asMusterError(cause, 'CONNECTION_FAILED');
+    throw new MusterError('CONNECTION_FAILED', `${serversOf(options)}: ${reasonOf(cause)}`, { cause });
   }
+}
+
+/** @returns where it was tried, without the passwords that an address may carry */
+function serversOf({ servers, port }: NatsOptions): string {
+  const given = servers === undefined ? [`127.0.0.1:${port ?? DEFAULT_PORT}`] : [servers].flat();
+  return given.map((server) => server.replace(/\/\/[^@/]*@/, '//')).join(', ');
+}
+
+function reasonOf(cause: unknown): string {
+  const code = cause instanceof NatsError ? cause.code : undefined;
+  if (code === ErrorCode.ConnectionRefused) return 'nobody listens there; is nats-server running?';
+  if (code === ErrorCode.Timeout || code === ErrorCode.ConnectionTimeout) {
+    return 'no answer in time; is this a nats-server, and is it reachable from here?';
+  }
+  return messageOf(cause);
 }
 
 export class NatsTransport implements Transport {

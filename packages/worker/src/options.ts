@@ -29,6 +29,8 @@ export interface MemberOptions {
   readonly rebalanceTimeoutMs?: number;
   /** Default 3,000 ms, at most a third of the session timeout. */
   readonly heartbeatIntervalMs?: number;
+  /** How long joining may take, to the first round that ends. Default 30,000 ms more than the rebalance timeout; then TIMEOUT. */
+  readonly joinTimeoutMs?: number;
   readonly logger?: Logger;
 }
 
@@ -45,6 +47,11 @@ export interface ConsumerOptions<Value> extends MemberOptions, OwnershipHooks {
   readonly start?: Start;
   /** Where to begin when the committed offset has left the stream. Default `earliest`. */
   readonly startFallback?: StartFallback;
+  /**
+   * What to do while a topic of the subscription is missing, because it was deleted. Default `wait`: said by `health`, an event and the
+   * logger; it goes on when the topic is there again, at `startFallback` where that is another stream. `stop`: ends with UNKNOWN_TOPIC.
+   */
+  readonly onTopicMissing?: 'wait' | 'stop';
   /** Default `stop`. */
   readonly onFailure?: FailurePolicy;
   /** What to do with a value that cannot be decoded. Default `stop`. */
@@ -64,8 +71,6 @@ export interface ConsumerOptions<Value> extends MemberOptions, OwnershipHooks {
   readonly unackedMessages?: number;
   /** How long running handlers get when a partition is given up. Default a third of the rebalance timeout. */
   readonly drainTimeoutMs?: number;
-  /** How long `muster.consumer` waits for the first assignment. Default 30,000 ms more than the rebalance timeout. */
-  readonly joinTimeoutMs?: number;
 }
 
 /** Member options, checked and complete. */
@@ -75,6 +80,7 @@ export interface MemberSettings {
   readonly sessionTimeoutMs: number;
   readonly rebalanceTimeoutMs: number;
   readonly heartbeatIntervalMs: number;
+  readonly joinTimeoutMs: number;
 }
 
 const SESSION_TIMEOUT_MS = 30_000;
@@ -97,9 +103,9 @@ export interface ConsumerSettings {
   readonly bufferMessages: number;
   readonly unackedMessages: number;
   readonly drainTimeoutMs: number;
-  readonly joinTimeoutMs: number;
   readonly start: Start;
   readonly startFallback: StartFallback;
+  readonly onTopicMissing: 'wait' | 'stop';
 }
 
 /** @returns the settings; throws MusterError INVALID_ARGUMENT */
@@ -115,9 +121,9 @@ export function consumerSettings<Value>(options: ConsumerOptions<Value>, member:
     bufferMessages: positive('bufferMessages', options.bufferMessages ?? BUFFER_MESSAGES),
     unackedMessages: positive('unackedMessages', options.unackedMessages ?? UNACKED_MESSAGES),
     drainTimeoutMs: options.drainTimeoutMs ?? member.rebalanceTimeoutMs / 3,
-    joinTimeoutMs: options.joinTimeoutMs ?? member.rebalanceTimeoutMs + JOIN_PATIENCE_MS,
     start: options.start ?? 'earliest',
     startFallback: options.startFallback ?? 'earliest',
+    onTopicMissing: options.onTopicMissing ?? 'wait',
   };
 }
 
@@ -131,14 +137,16 @@ export function memberSettings(options: MemberOptions): MemberSettings {
   if (heartbeatIntervalMs > sessionTimeoutMs / 3) {
     throw new MusterError('INVALID_ARGUMENT', 'heartbeatIntervalMs must be at most a third of sessionTimeoutMs');
   }
+  const rebalanceTimeoutMs = positive('rebalanceTimeoutMs', options.rebalanceTimeoutMs ?? REBALANCE_TIMEOUT_MS);
   if (options.group === '') throw new MusterError('INVALID_GROUP_ID', 'a group needs a name');
   try {
     return {
       groupId: groupId(options.group),
       groupInstanceId: options.instanceId === undefined ? null : instanceId(options.instanceId),
       sessionTimeoutMs,
-      rebalanceTimeoutMs: positive('rebalanceTimeoutMs', options.rebalanceTimeoutMs ?? REBALANCE_TIMEOUT_MS),
+      rebalanceTimeoutMs,
       heartbeatIntervalMs,
+      joinTimeoutMs: positive('joinTimeoutMs', options.joinTimeoutMs ?? rebalanceTimeoutMs + JOIN_PATIENCE_MS),
     };
   } catch (thrown) {
     throw asMusterError(thrown, 'INVALID_ARGUMENT');

@@ -28,7 +28,7 @@ import { type Lane, placeOf } from './lane.js';
 import type { Logger } from './logger.js';
 import type { MemberHandler, NewAssignment, OfferedProtocol } from './member-handler.js';
 import type { Topics } from './topics.js';
-import { withinMs } from './waiting.js';
+import { type Deferred, deferred, withinMs } from './waiting.js';
 
 /** Called in order, awaited, never two at a time. Each has the rebalance timeout to end in. */
 export interface OwnershipHooks {
@@ -66,6 +66,8 @@ export class Ownership implements MemberHandler {
   #previous: PreviousAssignment | undefined;
   #isMember = false;
   #memberId = '';
+  #sharedOut: ReadonlyMap<string, number> | undefined;
+  #taken: Deferred<void> = deferred();
 
   constructor(options: OwnershipOptions) {
     this.#options = options;
@@ -84,6 +86,16 @@ export class Ownership implements MemberHandler {
   /** @returns the partitions owned now */
   assignment(): TopicPartition[] {
     return [...this.#lanes.values()].map(partitionOf);
+  }
+
+  /** Resolves the next time that partitions are taken. */
+  get taken(): Promise<void> {
+    return this.#taken.promise;
+  }
+
+  /** The topics that this member, as the leader, has shared out last, with their partition counts; those that did not exist have 0. */
+  get sharedOut(): ReadonlyMap<string, number> | undefined {
+    return this.#sharedOut;
   }
 
   protocols(): readonly OfferedProtocol[] {
@@ -122,7 +134,9 @@ export class Ownership implements MemberHandler {
     const { assignors, registry, rebalanceProtocol } = this.#options;
     const assignor = assignors.find(({ name }) => name === protocolName);
     if (assignor === undefined) throw new MusterError('ASSIGNOR_FAILED', `there is no assignor named ${protocolName}`);
-    const counts = await registry.partitionCounts(topicsToLookUp(members));
+    const names = topicsToLookUp(members);
+    const counts = await registry.partitionCounts(names);
+    this.#sharedOut = new Map(names.map((name) => [name, counts.get(name) ?? 0]));
     const run = runAssignor(assignor, members, counts, rebalanceProtocol);
     if (run.kind === 'assigned') return run.assignments;
     throw new MusterError('ASSIGNOR_FAILED', `${protocolName}: ${JSON.stringify(run.refusal)}`);
@@ -141,6 +155,7 @@ export class Ownership implements MemberHandler {
     const lost = partitionsMissingFrom(owned, assigned);
     const added = partitionsMissingFrom(assigned, owned);
     this.#isMember = true;
+    if (!given.isLeader) this.#sharedOut = undefined;
     this.#memberId = given.identity.memberId;
     await this.release(this.#lanesOf(lost), drainTimeoutMs);
     this.#previous = { partitions: assigned, generation };
@@ -200,6 +215,9 @@ export class Ownership implements MemberHandler {
       this.#lanes.set(placeOf(lane.topic.name, lane.partition), lane);
     }
     this.#emit('assigned', added);
+    if (added.length === 0) return;
+    this.#taken.resolve();
+    this.#taken = deferred();
   }
 
   async #lose(lanes: readonly Lane[], loss: MusterError): Promise<void> {
@@ -221,7 +239,7 @@ export class Ownership implements MemberHandler {
       const outcome = await withinMs(environment.clock, hookTimeoutMs, running);
       if (outcome.kind !== 'done') logger.error('a hook takes too long: going on without it', { name, hookTimeoutMs });
     } catch (thrown) {
-      throw asMusterError(thrown, 'HOOK_FAILED');
+      throw new MusterError('HOOK_FAILED', `${name}: ${messageOf(thrown)}`, { cause: thrown });
     }
   }
 

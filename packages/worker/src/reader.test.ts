@@ -44,9 +44,12 @@ function setUp() {
     stream: 'orders',
     subject: 'orders.0.>',
     startOffset: 1,
+    created: '0',
     bufferMessagesMax: 8,
     onReadable: () => {},
     onDenied: (error) => void denied.push(error),
+    onMissing: () => {},
+    onReplaced: () => {},
   });
   return { openings, reader, denied, clock: environment.clock };
 }

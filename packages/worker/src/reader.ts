@@ -2,31 +2,49 @@
  * Reads one partition from an offset on, for as long as it is wanted: a bounded buffer over stream readers that come and go.
  *
  * B1 messages come out in offset order, each once, without gaps: a new stream reader starts at the next offset.
- * B2 never more than `bufferMessagesMax` messages are buffered or asked for.
+ * B2 a stream that was made anew has other offsets: nothing of it is read from the old place. Who uses the reader says where to go on.
+ * B3 never more than `bufferMessagesMax` messages are buffered or asked for.
  */
 
 import { backoffMs, type Cancel, type Environment } from './clock.js';
 import { asMusterError, type MusterError } from './errors.js';
 import type { Logger } from './logger.js';
-import type { StreamMessage, StreamReader, Streams } from './streams.js';
+import type { StreamBounds, StreamMessage, StreamReader, Streams } from './streams.js';
 import { partitionFilter, type TopicSpec } from './topic.js';
 
 const REOPEN_LEAST_MS = 100;
 const REOPEN_MOST_MS = 5_000;
 
+/** What a reader needs of JetStream. */
+export type ReaderStreams = Pick<Streams, 'openReader' | 'bounds'>;
+
 export interface PartitionReaderOptions {
-  readonly streams: Streams;
+  readonly streams: ReaderStreams;
   readonly environment: Environment;
   readonly logger: Logger;
   readonly stream: string;
   readonly subject: string;
   readonly startOffset: number;
   readonly bufferMessagesMax: number;
+  /** Which stream of that name `startOffset` belongs to (B2). */
+  readonly created: string;
   /** A message has come into an empty buffer. */
   onReadable(): void;
   /** Reading is not allowed: trying again cannot help. */
   onDenied(error: MusterError): void;
+  /** There is no such stream at the moment. It is tried again. */
+  onMissing(error: MusterError): void;
+  /** B2: reading goes on after a `restart`. */
+  onReplaced(bounds: StreamBounds): void;
 }
+
+/** Where a reader begins, and in which stream. */
+export type ReaderStart = Pick<PartitionReaderOptions, 'startOffset' | 'created'>;
+/** What a reader works with and whom it tells. */
+export type ReaderContext = Pick<
+  PartitionReaderOptions,
+  'streams' | 'environment' | 'logger' | 'onDenied' | 'onMissing' | 'onReplaced'
+>;
 
 export class PartitionReader {
   readonly #options: PartitionReaderOptions;
@@ -42,9 +60,13 @@ export class PartitionReader {
   #opening = 0;
   #cancelReopen: Cancel = () => {};
   #isClosed = false;
+  #created: string;
+  /** B2: what has failed may have been deleted and made anew since. */
+  #isInDoubt = false;
 
   constructor(options: PartitionReaderOptions) {
     this.#options = options;
+    this.#created = options.created;
     this.#nextOffset = options.startOffset;
     void this.#open();
   }
@@ -53,15 +75,17 @@ export class PartitionReader {
   static of(
     topic: TopicSpec,
     partition: number,
-    startOffset: number,
+    start: ReaderStart,
     bufferMessagesMax: number,
     onReadable: () => void,
-    context: Pick<PartitionReaderOptions, 'streams' | 'environment' | 'logger' | 'onDenied'>,
+    context: ReaderContext,
   ): PartitionReader {
-    const { streams, environment, logger, onDenied } = context;
+    const { streams, environment, logger, onDenied, onMissing, onReplaced } = context;
     const subject = partitionFilter(topic, partition);
-    const position = { stream: topic.stream, subject, startOffset };
-    return new PartitionReader({ streams, environment, logger, ...position, bufferMessagesMax, onReadable, onDenied });
+    const { startOffset, created } = start;
+    const position = { stream: topic.stream, subject, startOffset, created };
+    const told = { onReadable, onDenied, onMissing, onReplaced };
+    return new PartitionReader({ streams, environment, logger, ...position, bufferMessagesMax, ...told });
   }
 
   /** Messages of the partition not taken yet, as far as known. */
@@ -126,6 +150,16 @@ export class PartitionReader {
     const opening = this.#opening;
     const isCurrent = () => this.#opening === opening && !this.#isClosed;
     try {
+      if (this.#isInDoubt) {
+        const bounds = await streams.bounds(stream);
+        if (!isCurrent()) return;
+        this.#isInDoubt = false;
+        if (bounds.created !== this.#created) {
+          this.#created = bounds.created;
+          this.#options.onReplaced(bounds);
+          return;
+        }
+      }
       // A reader may fail before it is handed over; then it is no longer the one to keep.
       let hasFailed = false;
       const reader = await streams.openReader(
@@ -173,9 +207,11 @@ export class PartitionReader {
   }
 
   #onFailed(error: MusterError): void {
-    const { environment, logger, stream, subject, onDenied } = this.#options;
+    const { environment, logger, stream, subject, onDenied, onMissing } = this.#options;
     this.#reader = undefined;
     this.#problem = error.message;
+    this.#isInDoubt = true;
+    if (error.code === 'UNKNOWN_STREAM') onMissing(error);
     if (error.code === 'TOPIC_AUTHORIZATION_FAILED') {
       onDenied(error);
       return;

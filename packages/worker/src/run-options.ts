@@ -9,22 +9,25 @@ import type { Handling } from './runner.js';
 
 const BATCH_MESSAGES = 100;
 
-/** How messages are handled: one by one, or several of one partition together. */
-export type RunOptions<Value> = {
+interface ConcurrencyOptions {
   /** Handlers side by side, each of another partition. Default 16. */
   readonly concurrency?: number;
-} & (
-  | {
-      /** Resolves: handled. Throws: the failure policy decides. */
-      readonly eachMessage: (message: Message<Value>) => Promise<void> | void;
-    }
-  | {
-      /** Resolves: all of it is handled. Throws: the failure policy decides about what was not acked before. */
-      readonly eachBatch: (batch: Batch<Value>) => Promise<void> | void;
-      /** Messages of a batch at most; it never waits for more. Default 100. */
-      readonly batchMessages?: number;
-    }
-);
+}
+
+export interface MessageRunOptions<Value> extends ConcurrencyOptions {
+  /** Resolves: handled. Throws: the failure policy decides. */
+  readonly eachMessage: (message: Message<Value>) => Promise<void> | void;
+}
+
+export interface BatchRunOptions<Value> extends ConcurrencyOptions {
+  /** Resolves: all of it is handled. Throws: the failure policy decides about what was not acked before. */
+  readonly eachBatch: (batch: Batch<Value>) => Promise<void> | void;
+  /** Messages of a batch at most; it never waits for more. Default 100. */
+  readonly batchMessages?: number;
+}
+
+/** How messages are handled: one by one, or several of one partition together. */
+export type RunOptions<Value> = MessageRunOptions<Value> | BatchRunOptions<Value>;
 
 /** @returns the handler as the runner calls it; throws MusterError INVALID_ARGUMENT */
 export function handlingOf<Value>(options: RunOptions<Value>): Handling<Value> {

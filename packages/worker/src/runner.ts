@@ -77,10 +77,11 @@ export class Runner<Value> {
 
   /** @returns the message; undefined where there is none for a handler, and the delivery is settled */
   async decode(delivery: Delivery): Promise<Message<Value> | undefined> {
-    const { toMessage, logger, onDecodeFailure } = this.#options;
+    const { toMessage, logger, onDecodeFailure, telemetry, group } = this.#options;
     try {
       const message = toMessage(delivery);
       if (message === undefined) delivery.giveUp();
+      else telemetry.consumed(group, message);
       return message;
     } catch (thrown) {
       if (!(thrown instanceof HandlerFailedError)) throw thrown;
@@ -167,7 +168,7 @@ export class Runner<Value> {
       return undefined;
     }
     try {
-      const isStored = await this.#options.deadLetters.send(last.topic, delivery, error, attempts);
+      const isStored = await this.#options.deadLetters.send(last, delivery, error, attempts);
       if (isStored) delivery.ack();
       else delivery.giveUp();
       if (isStored) this.#options.onDeadLetter(delivery, error);

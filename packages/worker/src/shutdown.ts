@@ -2,6 +2,8 @@
  * Ends a worker in good order when its host says so: SIGTERM of an orchestrator, Ctrl-C of a person.
  */
 
+import { checkOptions } from './check-options.js';
+
 /** Anything with an orderly end: a Muster, a consumer, a member. */
 export interface Closing {
   close(options?: { readonly leave?: boolean; readonly timeoutMs?: number }): Promise<void>;
@@ -25,6 +27,7 @@ export interface CloseOnSignalsOptions {
  * @returns how to stop listening
  */
 export function closeOnSignals(what: Closing, options: CloseOnSignalsOptions = {}): () => void {
+  checkOptions('closeOnSignals', options);
   const { signals = ['SIGTERM', 'SIGINT'], timeoutMs = 25_000, leave, process: host = process } = options;
   const onClosed = options.onClosed ?? (() => host.exit(0));
   let isClosing = false;

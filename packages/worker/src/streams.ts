@@ -54,6 +54,8 @@ export interface StreamBounds {
   readonly firstOffset: number;
   /** Offset that the next message will get. */
   readonly nextOffset: number;
+  /** When the stream was made: another value is another stream, whose offsets have nothing to do with the old ones. */
+  readonly created: string;
 }
 
 export interface StreamConfig {
@@ -70,7 +72,7 @@ export interface StreamConfig {
 }
 
 export interface Streams {
-  /** Throws MusterError STREAM_UNAVAILABLE or STREAM_REFUSED. */
+  /** Throws MusterError STREAM_UNAVAILABLE, STREAM_REFUSED, UNKNOWN_STREAM. */
   openReader(config: ReaderConfig, events: ReaderEvents): Promise<StreamReader>;
   /** Never throws. */
   publish(message: {
@@ -93,6 +95,8 @@ export interface Streams {
   firstFrom(
     config: ReaderConfig,
   ): Promise<{ readonly offset: number; readonly subject: string; readonly timestampMs: number } | undefined>;
+  /** The last message of the subject; undefined where there is none. Throws as above. */
+  lastOf(of: { readonly stream: string; readonly subject: string }): Promise<{ readonly offset: number } | undefined>;
   /** The subjects a stream takes in; undefined where there is no such stream. Throws as above. */
   subjectsOf(stream: string): Promise<readonly string[] | undefined>;
   /** Creates a stream; one with the same name and settings is fine. Throws as above. */

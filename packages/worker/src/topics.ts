@@ -6,6 +6,7 @@
  */
 
 import { decodeToken, encodeToken, type MonotonicMs, type Subjects, utf8Decode, utf8Encode } from '@muster/protocol';
+import { checkOptions } from './check-options.js';
 import type { Clock } from './clock.js';
 import { MusterError } from './errors.js';
 import type { Bucket, StreamConfig, Streams } from './streams.js';
@@ -70,6 +71,7 @@ export class Topics {
    *   STREAM_UNAVAILABLE
    */
   async create(options: TopicOptions): Promise<TopicSpec> {
+    checkOptions('topics.create', options);
     const spec = this.#specOf(options);
     const replicas = options.replicas ?? 1;
     const existing = await this.#read(spec.name);
@@ -94,6 +96,7 @@ export class Topics {
    *   STREAM_REFUSED, STREAM_UNAVAILABLE
    */
   async adopt(options: AdoptOptions): Promise<TopicSpec> {
+    checkOptions('topics.adopt', options);
     const { name, stream, subject, partitions, keyHash = 'fnv1a', replicas = 1 } = options;
     const spec = checkTopic({ name, stream, subject, partitions, keyHash });
     await this.#checkStream(spec);
@@ -108,6 +111,19 @@ export class Topics {
     if (spec === undefined) throw new MusterError('UNKNOWN_TOPIC', name);
     this.#remember(spec, this.#clock.now());
     return spec;
+  }
+
+  /**
+   * Asks the registry and JetStream themselves, whatever is remembered.
+   * @returns the topic; undefined where it or its stream is not there. Throws MusterError STREAM_UNAVAILABLE
+   */
+  async lookUp(name: string): Promise<TopicSpec | undefined> {
+    const known = this.#known.get(name);
+    const isInline = known?.untilMs === Number.POSITIVE_INFINITY;
+    const spec = isInline ? known?.spec : await this.#read(name);
+    if (spec === undefined) this.#known.delete(name);
+    else if (!isInline) this.#remember(spec, this.#clock.now());
+    return spec === undefined || (await this.#streams.subjectsOf(spec.stream)) === undefined ? undefined : spec;
   }
 
   /** @returns partition counts; topics that do not exist are missing from it */

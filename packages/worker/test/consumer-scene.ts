@@ -26,15 +26,16 @@ export function partitions(...numbers: number[]): TopicPartition[] {
   return numbers.map((partition) => ({ topic: 'orders', partition }));
 }
 
-export function consumerScene(parts: { readonly telemetry?: Telemetry } = {}) {
+export function consumerScene(parts: { readonly telemetry?: Telemetry; readonly warn?: (text: string) => void } = {}) {
   const nats = new FakeNats();
   const transport = new FakeTransport(nats);
-  const environment = virtualEnvironment();
+  const { warn, ...others } = parts;
+  const environment = { ...virtualEnvironment(), ...(warn === undefined ? {} : { warn }) };
   const { clock } = environment;
   const coordinator = new ScriptedCoordinator(nats);
   const streams = new FakeStreams();
   for (const name of ['orders', 'bills', 'dead']) streams.subjects.set(name, [`${name}.>`]);
-  const ports = { transport, streams, environment, logger: silentLogger, ...parts };
+  const ports = { transport, streams, environment, logger: silentLogger, ...others };
   const muster = new Muster({ cluster: 'default', clientId: 'test', ...ports });
   coordinator.assigned = partitions(0, 1);
 

@@ -75,16 +75,23 @@ export class FakeStreams implements Streams {
   readonly published: { readonly messageId: string; readonly subject: string; readonly headers: Headers }[] = [];
   /** Decides the next publishes; undefined stores. */
   onPublish: ((messageId: string) => PublishOutcome | undefined) | undefined;
+  /** Whether the registry answers. */
+  isUp = true;
   /** Makes every opening of a reader fail. */
   isReadable = true;
   /** Of each stream that exists; `store` makes none. */
   readonly subjects = new Map<string, readonly string[]>();
+  /** Streams that have been deleted. */
+  readonly missing = new Set<string>();
+  /** How often each stream was made anew. */
+  readonly #lives = new Map<string, number>();
   /** When the next messages are stored. */
   timestampMs = 0;
   readonly #streams = new Map<string, Stored[]>();
   readonly #buckets = new Map<string, Map<string, Uint8Array>>();
 
   async openReader(config: ReaderConfig, events: ReaderEvents): Promise<StreamReader> {
+    if (this.missing.has(config.stream)) throw new MusterError('UNKNOWN_STREAM', config.stream);
     if (!this.isReadable) throw new MusterError('STREAM_UNAVAILABLE', 'the test says so');
     const reader = new FakeReader(config, events, this.#stream(config.stream));
     this.readers.push(reader);
@@ -106,7 +113,9 @@ export class FakeStreams implements Streams {
     return { kind: 'stored', stream, offset, duplicate: false };
   }
   async bounds(stream: string): Promise<StreamBounds> {
-    return { firstOffset: 1, nextOffset: this.#stream(stream).length + 1 };
+    if (this.missing.has(stream)) throw new MusterError('UNKNOWN_STREAM', stream);
+    const created = String(this.#lives.get(stream) ?? 0);
+    return { firstOffset: 1, nextOffset: this.#stream(stream).length + 1, created };
   }
   async countFrom(config: ReaderConfig): Promise<number> {
     return new FakeReader(config, { onMessage: () => {}, onFailed: () => {} }, this.#stream(config.stream)).behind;
@@ -120,7 +129,11 @@ export class FakeStreams implements Streams {
     const isIt = ({ offset, subject }: Stored) => offset >= config.startOffset && isWithin(config.subject, subject);
     return this.#stream(config.stream).find(isIt);
   }
+  async lastOf(of: { readonly stream: string; readonly subject: string }) {
+    return this.#stream(of.stream).findLast(({ subject }) => isWithin(of.subject, subject));
+  }
   async subjectsOf(stream: string): Promise<readonly string[] | undefined> {
+    if (this.missing.has(stream)) return undefined;
     return this.subjects.get(stream);
   }
   async createStream(config: StreamConfig): Promise<void> {
@@ -134,7 +147,10 @@ export class FakeStreams implements Streams {
     const entries = this.#buckets.get(name) ?? new Map<string, Uint8Array>();
     this.#buckets.set(name, entries);
     return {
-      get: async (key) => entries.get(key),
+      get: async (key) => {
+        if (!this.isUp) throw new MusterError('STREAM_UNAVAILABLE', 'the test says so');
+        return entries.get(key);
+      },
       create: async (key, value) => {
         if (entries.has(key)) return false;
         entries.set(key, value);
@@ -145,6 +161,18 @@ export class FakeStreams implements Streams {
         entries.delete(key);
       },
     };
+  }
+
+  /** Deletes a stream with its messages; its readers fail. */
+  drop(stream: string): void {
+    this.missing.add(stream);
+    this.#streams.delete(stream);
+    for (const reader of this.readers) if (reader.config.stream === stream) reader.fail();
+  }
+  /** Makes a deleted stream anew, empty. */
+  remake(stream: string): void {
+    this.missing.delete(stream);
+    this.#lives.set(stream, (this.#lives.get(stream) ?? 0) + 1);
   }
 
   /** Puts a message into a stream. @returns its offset */

@@ -34,6 +34,8 @@ interface Stream {
   readonly subjects: readonly string[];
   readonly messages: StoredMessage[];
   readonly offsetById: Map<string, number>;
+  /** Which stream of this name it is. */
+  readonly life: number;
 }
 
 /** What all workers share: the streams themselves. */
@@ -41,26 +43,33 @@ export class MemoryStreamServer {
   readonly buckets = new Map<string, Map<string, Uint8Array>>();
   readonly #streams = new Map<string, Stream>();
   readonly #readers = new Set<() => void>();
+  readonly #onDeleted = new Set<(name: string) => void>();
+  #lives = 0;
   readonly #wallNow: () => number;
 
   constructor(wallNow: () => number) {
     this.#wallNow = wallNow;
   }
 
-  /** Throws MusterError STREAM_REFUSED for a stream that does not exist. */
+  /** Throws MusterError UNKNOWN_STREAM for a stream that does not exist. */
   stream(name: string): Stream {
     const stream = this.#streams.get(name);
-    if (stream === undefined) throw new MusterError('STREAM_REFUSED', `there is no stream ${name}`);
+    if (stream === undefined) throw new MusterError('UNKNOWN_STREAM', name);
     return stream;
   }
   has(name: string): boolean {
     return this.#streams.has(name);
   }
   create(name: string, subjects: readonly string[]): void {
-    if (!this.#streams.has(name)) this.#streams.set(name, { subjects, messages: [], offsetById: new Map() });
+    if (this.#streams.has(name)) return;
+    this.#lives += 1;
+    this.#streams.set(name, { subjects, messages: [], offsetById: new Map(), life: this.#lives });
   }
+  /** Deletes a stream with its messages; its readers fail. */
   delete(name: string): boolean {
-    return this.#streams.delete(name);
+    const isDeleted = this.#streams.delete(name);
+    for (const onDeleted of [...this.#onDeleted]) onDeleted(name);
+    return isDeleted;
   }
 
   /** Puts a message into the stream that takes its subject. */
@@ -83,6 +92,12 @@ export class MemoryStreamServer {
     return messages.filter(
       ({ offset, subject }) => offset >= config.startOffset && subjectMatches(config.subject, subject),
     );
+  }
+
+  /** Calls back with the name of every stream that is deleted. @returns how to stop */
+  onDeleted(hear: (name: string) => void): () => void {
+    this.#onDeleted.add(hear);
+    return () => this.#onDeleted.delete(hear);
   }
 
   /** Calls back after every message. @returns how to stop */
@@ -124,12 +139,19 @@ export class MemoryStreams implements Streams {
       wanted = 0;
       stopFeed();
       stopLink();
+      stopDeleted();
+    };
+    const fail = (reason: string) => {
+      close();
+      events.onFailed(new MusterError('STREAM_UNAVAILABLE', reason));
     };
     const stopFeed = server.onStored(feed);
     const stopLink = this.#bus.onConnection((connected) => {
-      if (connected) return;
-      close();
-      events.onFailed(new MusterError('STREAM_UNAVAILABLE', 'the connection was lost'));
+      if (!connected) fail('the connection was lost');
+    });
+    // As a real server does when it ends the readers of a stream.
+    const stopDeleted = server.onDeleted((name) => {
+      if (name === config.stream) this.#nats.inputOf(this.#bus.name, '$JS', 0, () => fail('the stream was deleted'));
     });
     const pull = (count: number) => {
       wanted += count;
@@ -150,7 +172,8 @@ export class MemoryStreams implements Streams {
 
   async bounds(stream: string): Promise<StreamBounds> {
     this.#require();
-    return { firstOffset: 1, nextOffset: this.#server.stream(stream).messages.length + 1 };
+    const { messages, life } = this.#server.stream(stream);
+    return { firstOffset: 1, nextOffset: messages.length + 1, created: String(life) };
   }
 
   async countFrom(config: ReaderConfig): Promise<number> {
@@ -169,6 +192,11 @@ export class MemoryStreams implements Streams {
   async firstFrom(config: ReaderConfig): Promise<StoredMessage | undefined> {
     this.#require();
     return this.#server.from(config)[0];
+  }
+
+  async lastOf(of: { readonly stream: string; readonly subject: string }): Promise<StoredMessage | undefined> {
+    this.#require();
+    return this.#server.stream(of.stream).messages.findLast(({ subject }) => subjectMatches(of.subject, subject));
   }
 
   async subjectsOf(stream: string): Promise<readonly string[] | undefined> {
