@@ -24,6 +24,7 @@ const noStreams: Streams = {
   countFrom: none,
   offsetAt: none,
   firstFrom: none,
+  lastOf: none,
   subjectsOf: none,
   createStream: none,
   deleteStream: none,
