@@ -101,6 +101,8 @@ export class WorkerMember {
         sessionTimeoutMs: habits.sessionTimeoutMs,
         rebalanceTimeoutMs: habits.rebalanceTimeoutMs,
         heartbeatIntervalMs: Math.min(habits.heartbeatMs, habits.sessionTimeoutMs / 3),
+        // A simulated outage may last longer than anybody would wait.
+        joinTimeoutMs: 86_400_000,
         assign: (_protocol, members) => {
           const names = members.map(({ memberId }) => memberId).sort();
           return new Map(names.map((memberId, index) => [memberId, watch.share(index, names.length)]));
