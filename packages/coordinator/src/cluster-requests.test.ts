@@ -30,6 +30,8 @@ function scene(payloadBytesMax?: number) {
   const owners = new Map<Partition, { node: ReturnType<typeof nodeId>; epoch: ReturnType<typeof epoch> }>();
   const groups = new Map<number, string[]>();
   const proven = new Set<number>();
+  /** Proves a partition that was asked to be proven. */
+  const proofs = new Map<number, () => void>();
   const refused: string[] = [];
   const stop = serveClusterRequests({
     bus: nats.connect('a'),
@@ -48,7 +50,8 @@ function scene(payloadBytesMax?: number) {
       [...groups].map(([index, names]) => {
         const list: PartitionRuntime['list'] = () =>
           names.map((name) => ({ groupId: groupId(name), protocolType: 't', state: 'Stable', groupType: 'classic' }));
-        return { partition: partition(index), list } as PartitionRuntime;
+        const prove: PartitionRuntime['prove'] = (onProven) => void proofs.set(index, onProven ?? (() => {}));
+        return { partition: partition(index), list, prove } as PartitionRuntime;
       }),
     mayServe: (index) => proven.has(index),
     onRefused: ({ error }) => refused.push(error),
@@ -63,7 +66,7 @@ function scene(payloadBytesMax?: number) {
     subscription.unsubscribe();
     return replies.map((bytes) => parseReply<object>(clusterApis[api], bytes));
   };
-  return { clock, nats, client, hints, owners, groups, proven, refused, ask, stop };
+  return { clock, nats, client, hints, owners, groups, proven, proofs, refused, ask, stop };
 }
 
 describe('FindCoordinator', () => {
@@ -117,6 +120,31 @@ describe('ListGroups', () => {
       part.kind === 'reply' ? ((part.fields as { partitions?: number[] })?.partitions ?? []) : [],
     );
     expect(named.sort()).toEqual([1, 2, 3]);
+  });
+});
+
+describe('ListGroups of what no failover takes back (O7)', () => {
+  test('is answered partition by partition, each behind its proof', async () => {
+    const { ask, groups, proven, proofs, client, clock } = scene();
+    for (const [index, name] of [
+      [1, 'one'],
+      [2, 'two'],
+    ] as const) {
+      groups.set(index, [name]);
+      proven.add(index);
+    }
+    expect(await ask('list', { stable: true })).toEqual([]);
+    const partitions: unknown[] = [];
+    client.subscribe('inbox', ({ payload }) => {
+      const reply = parseReply<{ partitions: number[] }>(clusterApis.list, payload);
+      if (reply.kind === 'reply') partitions.push(reply.fields?.partitions);
+    });
+    proofs.get(2)?.();
+    await clock.advance(10);
+    expect(partitions).toEqual([[2]]);
+    proofs.get(1)?.();
+    await clock.advance(10);
+    expect(partitions).toEqual([[2], [1]]);
   });
 });
 

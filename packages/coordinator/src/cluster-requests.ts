@@ -54,7 +54,9 @@ function answerList(options: ClusterRequestsOptions, message: BusMessage): void 
   const parsed = parseRequest(clusterApis.list, message.payload);
   if (parsed.kind === 'refused') return refuse(options, message, parsed);
   const served = [...runtimes()].filter((runtime) => mayServe(runtime.partition));
-  listSome(options, message, parsed, served);
+  if (parsed.body.stable !== true) return listSome(options, message, parsed, served);
+  // O7: each partition answers for itself as soon as it is proven, so that a stalled one holds up no other.
+  for (const runtime of served) runtime.prove(() => listSome(options, message, parsed, [runtime]));
 }
 
 /** Answers for some partitions: in one reply, or in several where one would be too large. Whoever asked puts them together. */

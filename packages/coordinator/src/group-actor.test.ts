@@ -274,6 +274,17 @@ describe('an offset fetch (O7)', () => {
     expect(scene.said.at(-1)?.fields).toMatchObject({ partitions: [{ offset: 5 }] });
   });
 
+  test('is not alone in that: so does describing, where it is asked for what no failover takes back', () => {
+    const scene = new ActorScene();
+    scene.stable();
+    scene.ask('describe', 'plain');
+    scene.ask('describe', 'proven', { stable: true });
+    expect([scene.answers, scene.barriers]).toEqual([['plain NONE'], 1]);
+    scene.passBarriers();
+    expect(scene.answers).toEqual(['plain NONE', 'proven NONE']);
+    expect(scene.said.at(-1)?.fields).toMatchObject({ state: 'Stable', generationId: 1 });
+  });
+
   test('waits for records of the group as well', () => {
     const scene = new ActorScene();
     scene.ask('commit', 'c');

@@ -218,7 +218,7 @@ export class GroupActor {
       this.#outlet.append(this.groupId, effects.records.map(encodeRecord));
     }
     for (const notice of effects.notices) this.#gate.push({ kind: 'notice', notice });
-    const isRead = command?.kind === 'request' && command.api === 'fetch';
+    const isRead = command?.kind === 'request' && isProvenRead(command);
     for (const reply of effects.replies) {
       if (isRead) this.#outlet.barrier(() => this.#releaseRead(reply));
       else this.#release(reply);
@@ -267,6 +267,11 @@ export class GroupActor {
     if (this.slot.group !== undefined || this.hasWork || this.#open.size > 0) return;
     if (this.#gate.inFlight === 0 && this.#timers.count === 0) this.#outlet.idle(this);
   }
+}
+
+/** O7: reads that must not show what another owner may have changed meanwhile leave behind an append that was sent after they came. */
+function isProvenRead(request: GroupRequest): boolean {
+  return request.api === 'fetch' || (request.api === 'describe' && request.body.stable === true);
 }
 
 /** Of one member: what it offers, and what else is kept of it. */

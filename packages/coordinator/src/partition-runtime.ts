@@ -124,9 +124,11 @@ export class PartitionRuntime implements LogListener {
     }
   }
 
-  /** Proves by an append that the log is still ours (O3). */
-  prove(): void {
-    this.log.barrier(() => {});
+  /** Proves by an append that the log is still ours (O3). @param onProven not called where it is not, or nobody knows */
+  prove(onProven: () => void = () => {}): void {
+    this.log.barrier(() => {
+      if (this.#outlet.mayServe()) onProven();
+    });
     this.log.kick();
   }
 

@@ -158,7 +158,8 @@ export const endStageRequest = z.object({
 });
 export const endStageReply = z.object({});
 
-export const describeRequest = z.object({ groupId: group });
+/** DescribeGroups. `stable` asks for what no failover takes back: the answer waits for an append (rule O7). */
+export const describeRequest = z.object({ groupId: group, stable: z.boolean().optional() });
 
 /** One rebalance of the group's history: why it began, how long it took, what moved. */
 export const rebalanceEntry = z.object({
@@ -196,8 +197,9 @@ export const describeReply = z.object({
 export const deleteGroupRequest = z.object({ groupId: group });
 export const deleteGroupReply = z.object({});
 
-/** ListGroups: every node answers for the partitions it owns. */
+/** ListGroups: every node answers for the partitions it owns, in one answer or in several. `stable` as in describe. */
 export const listRequest = z.object({
+  stable: z.boolean().optional(),
   statesFilter: z.array(shortText).max(FILTERS_MAX).default([]),
   typesFilter: z.array(shortText).max(FILTERS_MAX).default([]),
 });
