@@ -87,7 +87,7 @@ class NodeDriver implements ConformanceDriver {
         defer: (run) => void this.#clock.after(0, run),
       },
       toGroupConfig(config),
-      { mayServe, onLaterEpoch: () => {}, onLost: () => {}, onStalled: () => {}, graceMs: 0 },
+      { mayServe, onLaterEpoch: () => false, onLost: () => {}, onStalled: () => {}, graceMs: 0 },
       pino({ level: 'silent' }),
       TICK_MS,
     );

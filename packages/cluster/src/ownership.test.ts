@@ -499,6 +499,21 @@ describe('serving', () => {
 });
 
 describe('hearsay', () => {
+  test('is doubted where a client says so, and not again and again by the same word (C2)', async () => {
+    const { pass, ownership, host } = scene();
+    await pass(1_100);
+    expect(ownership.doubt(p0, epoch(9))).toBe(true);
+    expect(ownership.mayServe(p0)).toBe(false);
+    await pass(50);
+    expect(ownership.mayServe(p0)).toBe(true);
+    expect([ownership.doubt(p0, epoch(9)), ownership.doubt(p0, epoch(8))]).toEqual([false, false]);
+    expect(ownership.mayServe(p0)).toBe(true);
+    expect(ownership.doubt(p0, epoch(10))).toBe(true);
+    await pass(1_100);
+    expect(ownership.doubt(p0, epoch(10))).toBe(true);
+    expect(host.calls.filter((call) => call === 'suspend 0')).toHaveLength(3);
+  });
+
   test('is forgotten when its author no longer says it, and overruled by a later reign only', () => {
     const { hears, ownership } = scene({ partitionCount: 3 });
     hears('b', [

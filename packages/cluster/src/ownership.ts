@@ -75,6 +75,8 @@ export class Ownership {
   readonly #locals: LocalPartitions;
   readonly #owners: KnownOwners;
   readonly #timing: ClaimTiming;
+  /** Later reigns that clients have spoken of, and when we last looked into it (C2). */
+  readonly #doubts = new Map<Partition, { readonly epoch: Epoch; readonly at: MonotonicMs }>();
   /** Hand-overs whose target reads ahead. */
   #preparing = 0;
   /** Resumes begun in this pass: each starts a little after the one before (O6). */
@@ -131,6 +133,20 @@ export class Ownership {
     if (!this.#options.isConnected() || !this.#isLeaseProven()) return;
     this.#owners.forget(partition);
     this.#claim(partition, by);
+  }
+
+  /**
+   * A client has seen a later reign of the partition (C2): we prove ours by an append before we serve on.
+   * @returns false where the same was refuted a moment ago: a client that errs or lies does not keep the partition from serving
+   */
+  doubt(partition: Partition, epoch: Epoch): boolean {
+    const { clock, settings } = this.#options;
+    const now = clock.now();
+    const last = this.#doubts.get(partition);
+    if (last !== undefined && epoch <= last.epoch && now - last.at < settings.doubtIntervalMs) return false;
+    this.#doubts.set(partition, { epoch, at: now });
+    this.suspend(partition, `a client has seen epoch ${epoch}`);
+    return true;
   }
 
   /** The partition's log says that it is not ours any more (the fence has spoken). */

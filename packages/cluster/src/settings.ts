@@ -32,6 +32,8 @@ export type ClusterSettings = {
   /** After being fenced: no new claim of the partition for this long, doubling up to the maximum (O8). */
   readonly fencedBackoffMs: number;
   readonly fencedBackoffMaxMs: number;
+  /** A client's word of a later reign that was refuted is not looked into again for this long (C2). */
+  readonly doubtIntervalMs: number;
   /** Hand-overs in flight at once: a drain is paced (O9). */
   readonly handOversMax: number;
   /** Suspended partitions resume up to this much apart, in their order (O6), and all within the second figure. */
@@ -62,6 +64,7 @@ export const clusterSettingsDefaults = {
   listenBeforeClaimMs: 1_000,
   fencedBackoffMs: 1_000,
   fencedBackoffMaxMs: 30_000,
+  doubtIntervalMs: 1_000,
   handOversMax: 2,
   resumeSpacingMs: 4,
   resumeSpreadMaxMs: 200,

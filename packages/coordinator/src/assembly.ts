@@ -12,6 +12,7 @@ import type { Logger } from 'pino';
 import { makeClusterLog } from './cluster-log.js';
 import { serveClusterRequests } from './cluster-requests.js';
 import type { NodePartitions } from './partition-host.js';
+import { makeRefusalLog } from './refusal-log.js';
 import type { NodeIdentity, ServingPorts } from './serving.js';
 import { assembleServing } from './serving.js';
 
@@ -44,7 +45,7 @@ export function assembleNode(
     groupConfig,
     {
       mayServe,
-      onLaterEpoch: (partition, epoch) => cluster.ownership.suspend(partition, `a client has seen epoch ${epoch}`),
+      onLaterEpoch: (partition, epoch) => cluster.ownership.doubt(partition, epoch),
       onLost: (partition, detail) => cluster.ownership.lost(partition, detail),
       onStalled: (partition) => cluster.ownership.suspend(partition, 'an append has had no answer for too long'),
       onStall: (stalledMs, since) => {
@@ -88,7 +89,7 @@ export function assembleNode(
     cluster,
     runtimes: () => partitions.all(),
     mayServe,
-    onRefused: (refusal) => log.warn(refusal, 'request refused'),
+    onRefused: makeRefusalLog(log, clock),
   });
   const stop = () => {
     stopRequests();

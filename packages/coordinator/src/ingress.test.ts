@@ -29,6 +29,7 @@ function scene() {
   const answers: { to: string; id: string; answer: Answer }[] = [];
   const offered: { request: GroupRequest; returnAddress: string; deadlineMs: number; bytes: number }[] = [];
   const later: [number, number][] = [];
+  const doubts = { isOpen: true };
   const refused: string[] = [];
   const runtime: Pick<PartitionRuntime, 'partition' | 'epoch' | 'answer' | 'offer'> = {
     partition,
@@ -42,7 +43,10 @@ function scene() {
     partitionCount: PARTITIONS,
     logId: log,
     onRefused: ({ error }) => refused.push(error),
-    onLaterEpoch: (index, reign) => later.push([index, reign]),
+    onLaterEpoch: (index, reign) => {
+      later.push([index, reign]);
+      return doubts.isOpen;
+    },
   });
   const receive = (message: Partial<BusMessage>) =>
     ingress(runtime as PartitionRuntime, {
@@ -51,7 +55,7 @@ function scene() {
       payload: encodeRequest(head(), heartbeat),
       ...message,
     });
-  return { receive, answers, offered, later, refused };
+  return { receive, answers, offered, later, doubts, refused };
 }
 
 function head(fields: Partial<RequestHead> = {}): Omit<RequestHead, 'v'> {
@@ -143,6 +147,13 @@ describe('ingress', () => {
     expect(later).toEqual([[partition, 6]]);
     expect(offered).toEqual([]);
     expect(answers).toEqual([]);
+  });
+
+  test('serves on where the same word was refuted a moment ago (C2)', () => {
+    const { receive, offered, doubts } = scene();
+    doubts.isOpen = false;
+    receive({ payload: encodeRequest(head({ epoch: epoch(6), log }), heartbeat) });
+    expect(offered).toHaveLength(1);
   });
 
   test('does not where the client has seen this reign or an earlier one, or the reign of another log', () => {

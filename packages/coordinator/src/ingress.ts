@@ -31,8 +31,8 @@ export type IngressOptions = {
     readonly error: ErrorName;
     readonly detail: string;
   }) => void;
-  /** I2. */
-  readonly onLaterEpoch: (partition: Partition, epoch: Epoch) => void;
+  /** I2. @returns whether our reign is in doubt now; where the same claim was refuted just before, it is not */
+  readonly onLaterEpoch: (partition: Partition, epoch: Epoch) => boolean;
 };
 
 /** @returns the callback that a partition's subscription calls for each message */
@@ -66,7 +66,8 @@ export function makeIngress(options: IngressOptions): (runtime: PartitionRuntime
     const parsed = readers[api](message.payload, group);
     if (parsed.kind === 'refused') return refuse(runtime, message, parsed.id, parsed.error, parsed.detail);
     const { epoch, log, deadlineMs } = parsed.head;
-    if (epoch !== undefined && log === logId && epoch > runtime.epoch) return onLaterEpoch(runtime.partition, epoch);
+    const isLater = epoch !== undefined && log === logId && epoch > runtime.epoch;
+    if (isLater && onLaterEpoch(runtime.partition, epoch)) return;
     runtime.offer(group, parsed.request, message.reply, deadlineMs, message.payload.byteLength);
   };
 }

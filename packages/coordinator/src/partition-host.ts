@@ -13,7 +13,6 @@ import { claimPartition, logLimitsDefaults, readAhead } from '@muster/log';
 import type { Incarnation, MonotonicMs, NodeId, Partition } from '@muster/protocol';
 import { monotonicMs } from '@muster/protocol';
 import { nodeLimits } from './limits.js';
-import type { LoadedGroup } from './loader.js';
 import { PartitionLoader } from './loader.js';
 import type { NodeParts } from './partition-runtime.js';
 import { PartitionRuntime } from './partition-runtime.js';
@@ -51,7 +50,7 @@ type Loaded =
       readonly bytes: number;
       readonly claimMs: number;
       readonly loadMs: number;
-      readonly groups: readonly LoadedGroup[];
+      readonly runtime: PartitionRuntime;
     };
 
 /** A log that was read while its owner still served it. */
@@ -91,7 +90,7 @@ export class NodePartitions implements PartitionHost {
   }
 
   async claim(partition: Partition, mayClaim: (tail: LogTail) => boolean): Promise<ClaimResult> {
-    const { store, clock, node, incarnation, newNonce, epochFloor, parts, onLoaded } = this.#options;
+    const { store, clock, node, incarnation, newNonce, epochFloor, onLoaded } = this.#options;
     const ahead = this.#takeReadAhead(partition);
     const loader = ahead?.loader ?? new PartitionLoader();
     const listener = new LateListener();
@@ -115,12 +114,7 @@ export class NodePartitions implements PartitionHost {
     );
     switch (outcome.kind) {
       case 'loaded': {
-        const { log, groups, bytes, claimMs, loadMs } = outcome;
-        const runtime = new PartitionRuntime(log, groups, parts, {
-          stalled: () => this.#options.onStalled(partition),
-          lost: (reason, detail) => this.#options.onLost(partition, reason, detail),
-          full: () => this.#options.onFull(partition),
-        });
+        const { log, runtime, bytes, claimMs, loadMs } = outcome;
         listener.target = runtime;
         this.#runtimes.set(partition, runtime);
         runtime.serve();
@@ -147,7 +141,8 @@ export class NodePartitions implements PartitionHost {
 
   /**
    * A record that cannot be read makes the whole partition untrustworthy: skipping it could lose an acknowledged commit. The same
-   * goes for whatever else throws while groups are rebuilt: the partition is quarantined, the node serves its others.
+   * goes for whatever else throws while groups are rebuilt and get their actors: the partition is quarantined, the node serves its
+   * others.
    */
   async #claimAndLoad(options: ClaimOptions, loader: PartitionLoader): Promise<Loaded> {
     let log: PartitionLog | undefined;
@@ -155,11 +150,17 @@ export class NodePartitions implements PartitionHost {
       const outcome = await claimPartition(options);
       if (outcome.kind !== 'claimed') return outcome;
       log = outcome.log;
-      const { clock, graceMs, context } = this.#options;
+      const { clock, graceMs, context, parts, onStalled, onLost, onFull } = this.#options;
+      const { partition } = log;
       // O5: after an orderly release nobody can have been missed.
       const graceUntil = outcome.releasedBy === undefined ? monotonicMs(clock.now() + graceMs) : undefined;
       const { loadedBytes: bytes, claimMs, loadMs } = outcome;
-      return { kind: 'loaded', log, bytes, claimMs, loadMs, groups: loader.finish(context(), graceUntil) };
+      const runtime = new PartitionRuntime(log, loader.finish(context(), graceUntil), parts, {
+        stalled: () => onStalled(partition),
+        lost: (reason, detail) => onLost(partition, reason, detail),
+        full: () => onFull(partition),
+      });
+      return { kind: 'loaded', log, runtime, bytes, claimMs, loadMs };
     } catch (cause) {
       log?.close();
       return { kind: 'broken', detail: cause instanceof Error ? cause.message : String(cause) };

@@ -12,6 +12,7 @@ import type { Logger } from 'pino';
 import { makeIngress } from './ingress.js';
 import { nodeLimits } from './limits.js';
 import { NodePartitions } from './partition-host.js';
+import { makeRefusalLog } from './refusal-log.js';
 import { TurnEngine } from './turn-engine.js';
 
 export type NodeIdentity = {
@@ -38,8 +39,8 @@ export type ServingPorts = {
 export type ServingOwner = {
   /** O3: looked at before every turn and whenever replies leave. */
   readonly mayServe: (partition: Partition) => boolean;
-  /** A client has seen a later reign (C2). */
-  readonly onLaterEpoch: (partition: Partition, epoch: Epoch) => void;
+  /** A client has seen a later reign (C2). @returns whether the request is left for later, because ours is in doubt */
+  readonly onLaterEpoch: (partition: Partition, epoch: Epoch) => boolean;
   readonly onLost: (partition: Partition, detail: string) => void;
   /** An append has had no answer for too long (O12). */
   readonly onStalled: (partition: Partition) => void;
@@ -82,7 +83,7 @@ export function assembleServing(
     onThrow: (error) => log.error({ err: error }, 'a visit of the turn loop threw'),
     ...(onStall === undefined ? {} : { onStall }),
   });
-  const onRefused = (refusal: object) => log.warn(refusal, 'request refused');
+  const onRefused = makeRefusalLog(log, clock);
   const partitions = new NodePartitions({
     node,
     incarnation,
