@@ -57,6 +57,7 @@ export class ClusterNode {
   readonly #endings: (() => void)[] = [];
   #isCaughtUp = false;
   #isPaused = false;
+  #isHeartbeatDue = false;
   #isStopped = false;
 
   constructor(options: ClusterNodeOptions) {
@@ -219,6 +220,16 @@ export class ClusterNode {
     bus.publish(subjects.heartbeats, encodeHeartbeat({ node, incarnation, view: this.#view.hash, owned }));
   }
 
+  /** One heartbeat for all that changes within a moment: each names everything that the node owns. */
+  #sendHeartbeatSoon(): void {
+    if (this.#isHeartbeatDue) return;
+    this.#isHeartbeatDue = true;
+    this.#options.clock.after(this.#options.settings.announceDelayMs, () => {
+      this.#isHeartbeatDue = false;
+      if (!this.#isStopped) this.#sendHeartbeat();
+    });
+  }
+
   #onOffer(message: BusMessage): void {
     const offer = parseOffer(message.payload);
     if (offer !== undefined && this.#view.isLive(offer.node, offer.incarnation))
@@ -260,7 +271,7 @@ export class ClusterNode {
 
   #announce(change: { readonly partition: Partition; readonly offeredTo?: NodeId; readonly epoch: Epoch }): void {
     const { bus, subjects, node, incarnation } = this.#options;
-    this.#sendHeartbeat();
+    this.#sendHeartbeatSoon();
     const { partition, epoch, offeredTo } = change;
     if (offeredTo === undefined) {
       if (this.ownership.ownerOf(partition)?.node === node) this.#options.onServing(partition, epoch);

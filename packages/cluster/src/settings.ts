@@ -8,6 +8,8 @@
 export type ClusterSettings = {
   /** Heartbeats on core NATS; they carry what a node owns. */
   readonly heartbeatIntervalMs: number;
+  /** A change of what a node owns is told in a heartbeat of its own, which waits this long for further changes. */
+  readonly announceDelayMs: number;
   /** First silence that starts probes (O10). */
   readonly silenceMs: number;
   /** How long one probe waits for its answer. */
@@ -51,6 +53,7 @@ export type ClusterSettings = {
 
 export const clusterSettingsDefaults = {
   heartbeatIntervalMs: 300,
+  announceDelayMs: 5,
   silenceMs: 450,
   probeTimeoutMs: 250,
   probesBeforeMark: 2,
