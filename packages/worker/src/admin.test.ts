@@ -4,7 +4,7 @@ import { consumerScene, orders, partitions } from '../test/consumer-scene.js';
 import type { FakeNats } from '../test/fake-transport.js';
 import { emptyGroup, refuseCommit } from '../test/scripted-coordinator.js';
 import type { ResetOptions } from './admin.js';
-import { parseOffsets, type ResetTarget } from './offset-reset.js';
+import type { ResetTarget } from './offset-reset.js';
 
 function setUp() {
   const scene = consumerScene();
@@ -195,16 +195,43 @@ describe('resetting offsets', () => {
     expect(coordinator.of('commit')).toHaveLength(0);
   });
 
-  it('reads offsets from CSV as kafka writes it and from JSON', () => {
-    const expected = [
-      { topic: 'orders', partition: 0, offset: 7 },
-      { topic: 'a,b', partition: 2, offset: 1 },
-    ];
-    expect(parseOffsets('# saved\n"orders",0,7\r\na,b,2,1\n')).toEqual(expected);
-    expect(parseOffsets(JSON.stringify(expected))).toEqual(expected);
-    for (const bad of ['orders,0', 'orders,x,1', '[{"topic":"orders"}]', '[nonsense']) {
-      expect(() => parseOffsets(bad)).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }));
-    }
+  it('shifts by messages of the partition, though the partitions share one sequence, and tells how far it is', async () => {
+    const scene = setUp();
+    scene.muster.topics.declare([orders]);
+    // Offsets of partition 0: 1, 5, 9, 13.
+    for (let turn = 0; turn < 4; turn += 1) for (const partition of [0, 1, 2, 3]) scene.store(partition, turn);
+    for (const partition of [0, 1]) scene.coordinator.offsets.set(`orders/${partition}`, 10);
+    const progress: string[] = [];
+    const onProgress = (done: number, total: number) => void progress.push(`${done}/${total}`);
+    const options = { topics: ['orders'], onProgress };
+    const resetting = scene.admin.resetOffsets('billing', { to: 'shift', by: -2 }, options);
+    await scene.clock.advance(500);
+    expect(await resetting).toMatchObject([
+      { partition: 0, before: 10, after: 5, isClamped: false },
+      { partition: 1, before: 10, after: 2, isClamped: false },
+      { partition: 2, before: undefined, error: 'NO_COMMITTED_OFFSET' },
+      { partition: 3, before: undefined, error: 'NO_COMMITTED_OFFSET' },
+    ]);
+    expect(progress).toEqual(['1/4', '2/4', '3/4', '4/4']);
+  });
+});
+
+describe('what JetStream says of partitions', () => {
+  it('is where each ends and how many messages it has, with an error of its own', async () => {
+    const { admin, muster, store } = setUp();
+    muster.topics.declare([orders]);
+    store(0, 1, 2);
+    store(1, 3);
+    const places = [place(0), place(1), place(2), place(9), { topic: 'nowhere', partition: 0 }];
+    expect(await admin.endOffsets(places)).toEqual([
+      { ...place(0), endOffset: 3, error: 'NONE' },
+      { ...place(1), endOffset: 4, error: 'NONE' },
+      { ...place(2), endOffset: undefined, error: 'NONE' },
+      { ...place(9), endOffset: undefined, error: 'UNKNOWN_TOPIC_OR_PARTITION' },
+      { topic: 'nowhere', partition: 0, endOffset: undefined, error: 'UNKNOWN_TOPIC' },
+    ]);
+    const from = [place(0), { ...place(0), fromOffset: 2 }, place(2), place(9)];
+    expect((await admin.countMessages(from)).map(({ messages }) => messages)).toEqual([2, 1, 0, 0]);
   });
 });
 

@@ -13,11 +13,20 @@ import {
   type TopicPartition,
 } from '@muster/protocol';
 import { asMusterError, MusterError, type MusterErrorCode } from './errors.js';
+import { eachAtMost } from './gate.js';
 import { consumersOf, lagOf, type PartitionLag } from './lag.js';
+import {
+  type GroupFacts,
+  type GroupLook,
+  LagMonitor,
+  type LagMonitorOptions,
+  type WatchLagOptions,
+} from './lag-monitor.js';
 import { placeOf } from './lane.js';
-import { committedOffsets } from './lanes-opening.js';
+import { type CommittedOffset, lastCommits } from './lanes-opening.js';
 import type { MusterContext } from './muster-context.js';
 import { type OffsetReset, type PartitionOffset, planReset, type ResetTarget } from './offset-reset.js';
+import { countsOf, endsOf, PARTITIONS_AT_ONCE, type PartitionCount, type PartitionEnd } from './partition-facts.js';
 import { Questions } from './questions.js';
 import type { TopicSpec } from './topic.js';
 import type { TopicOptions } from './topics.js';
@@ -60,6 +69,8 @@ export interface ResetOptions {
   readonly partitions?: readonly TopicPartition[];
   /** Says what would happen and writes nothing. Default true. */
   readonly dryRun?: boolean;
+  /** Called after each partition that is planned: to shift by messages takes some questions for each. */
+  onProgress?(done: number, total: number): void;
 }
 
 const TIMEOUT_MS = 15_000;
@@ -182,11 +193,14 @@ export class Admin {
     const before = await this.#committed(group, null);
     const copied = await this.#copied(target);
     const places = await this.#scope(options, before, copied);
-    const plan = await Promise.all(
-      places.map((place) =>
-        planReset(this.#context, place, target, before.get(placeOf(place.topic, place.partition)), copied),
-      ),
-    );
+    let done = 0;
+    const plan = await eachAtMost(PARTITIONS_AT_ONCE, places, async (place) => {
+      const committed = before.get(placeOf(place.topic, place.partition));
+      const reset = await planReset(this.#context, place, target, committed, copied);
+      done += 1;
+      options.onProgress?.(done, places.length);
+      return reset;
+    });
     if (options.dryRun !== false) return plan;
     const toWrite = plan.flatMap(({ topic, partition, after }) => {
       return after === undefined ? [] : [{ topic, partition, offset: after }];
@@ -229,10 +243,30 @@ export class Admin {
    * subscribe to, and of `topics`, whether anybody consumes them or not.
    */
   async lag(group: string, options: { readonly topics?: readonly string[] } = {}): Promise<PartitionLag[]> {
-    const [committed, described] = await Promise.all([this.#committed(group, null), this.describeGroup(group)]);
-    const { topics, owners } = consumersOf(described);
-    const withOffsets = [...committed.keys()].map((place) => partitionOf(place).topic);
-    return await lagOf(this.#context, [...withOffsets, ...topics, ...(options.topics ?? [])], committed, owners);
+    return [...(await this.#factsOf(group, options.topics)).lags];
+  }
+
+  /** Judges how a group gets on, ours or not, look by look: ok, behind, stalled, stopped, rewound. */
+  lagMonitor(group: string, options: LagMonitorOptions = {}): LagMonitor {
+    const look = () => this.#factsOf(group, options.topics);
+    return new LagMonitor(group, this.#context.environment.clock, look, options);
+  }
+
+  /** The same as an endless loop, until the signal aborts or the loop is left: `for await (const look of admin.watchLag('billing'))`. */
+  watchLag(group: string, options: WatchLagOptions = {}): AsyncGenerator<GroupLook, void, void> {
+    return this.lagMonitor(group, options).watch(options);
+  }
+
+  /** Where partitions end. The lag is no distance of two offsets: partitions of a topic share the sequence of their stream. */
+  async endOffsets(partitions: readonly TopicPartition[]): Promise<PartitionEnd[]> {
+    return await endsOf(this.#context, partitions);
+  }
+
+  /** How many messages partitions have, from an offset on where one is given; none is read. */
+  async countMessages(
+    partitions: readonly (TopicPartition & { readonly fromOffset?: number })[],
+  ): Promise<PartitionCount[]> {
+    return await countsOf(this.#context, partitions);
   }
 
   /** Creates topics, each with a result of its own. */
@@ -258,10 +292,22 @@ export class Admin {
     return results;
   }
 
-  #committed(group: string, partitions: readonly TopicPartition[] | null): Promise<Map<string, number>> {
+  async #factsOf(group: string, moreTopics: readonly string[] = []): Promise<GroupFacts> {
+    const [commits, described] = await Promise.all([this.#commits(group, null), this.describeGroup(group)]);
+    const { topics, owners } = consumersOf(described);
+    const committed = new Map([...commits].map(([place, { offset }]) => [place, offset]));
+    const names = [...[...committed.keys()].map((place) => partitionOf(place).topic), ...topics, ...moreTopics];
+    return { described, commits, lags: await lagOf(this.#context, names, committed, owners) };
+  }
+
+  async #committed(group: string, partitions: readonly TopicPartition[] | null): Promise<Map<string, number>> {
+    return new Map([...(await this.#commits(group, partitions))].map(([place, { offset }]) => [place, offset]));
+  }
+
+  #commits(group: string, partitions: readonly TopicPartition[] | null): Promise<Map<string, CommittedOffset>> {
     const { client, environment } = this.#context;
     const { timeoutMs, resendMs } = this.#questions;
-    return committedOffsets({ client, environment, groupId: groupId(group), timeoutMs, resendMs }, partitions);
+    return lastCommits({ client, environment, groupId: groupId(group), timeoutMs, resendMs }, partitions);
   }
 
   async #commit(group: string, offsets: readonly PartitionOffset[]): Promise<ItemResult<PartitionOffset>[]> {

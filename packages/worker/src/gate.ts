@@ -35,3 +35,22 @@ export class Gate {
     else next();
   }
 }
+
+/** Runs for each item, at most `limit` at a time. @returns the results in the order of the items; throws the first failure */
+export async function eachAtMost<Item, Result>(
+  limit: number,
+  items: readonly Item[],
+  run: (item: Item, at: number) => Promise<Result>,
+): Promise<Result[]> {
+  const gate = new Gate(limit);
+  return await Promise.all(
+    items.map(async (item, at) => {
+      await gate.enter();
+      try {
+        return await run(item, at);
+      } finally {
+        gate.leave();
+      }
+    }),
+  );
+}

@@ -28,15 +28,25 @@ export type { MemberEvent } from './events.js';
 export type { DeadLetterPolicy, FailurePolicy, LastResort } from './failure-policy.js';
 export type { ConsumerHealth, MemberHealth, PartitionHealth } from './health.js';
 export type { PartitionLag } from './lag.js';
+export {
+  type GroupLook,
+  type GroupProgress,
+  LagMonitor,
+  type LagMonitorOptions,
+  type PartitionProgress,
+  type WatchLagOptions,
+} from './lag-monitor.js';
 export { type Logger, silentLogger } from './logger.js';
 export { type Holding, Member, type PlainMemberOptions } from './member.js';
 export type { OfferedProtocol } from './member-handler.js';
 export type { Message } from './message.js';
 export type { LagReading, TimedOperation } from './metrics.js';
 export { type ConnectOptions, connect, Muster, type MusterHealth, type ProducerOptions } from './muster.js';
-export { type OffsetReset, type PartitionOffset, parseOffsets, type ResetTarget } from './offset-reset.js';
+export { parseOffsets } from './offset-file.js';
+export type { OffsetReset, PartitionOffset, ResetTarget } from './offset-reset.js';
 export type { ConsumerOptions, MemberOptions } from './options.js';
 export type { OwnershipHooks } from './ownership.js';
+export type { PartitionCount, PartitionEnd } from './partition-facts.js';
 export type { Position } from './positions.js';
 export { type OutgoingMessage, Producer, type ProducerLimits, type Stored } from './producer.js';
 export { PROGRESS_WINDOW_MAX, type ProgressSample, type ProgressVerdict, ProgressWindow } from './progress.js';
@@ -56,6 +66,15 @@ export type {
   Streams,
 } from './streams.js';
 export { noTelemetry, openTelemetry, type Telemetry, type TracedMessage } from './telemetry.js';
-export { type Key, type KeyHash, partitionOfKey, type TopicSpec } from './topic.js';
+export {
+  type Key,
+  type KeyHash,
+  keyOf,
+  partitionFilter,
+  partitionOfKey,
+  partitionOfSubject,
+  streamSubjects,
+  type TopicSpec,
+} from './topic.js';
 export { type AdoptOptions, type TopicOptions, Topics } from './topics.js';
 export type { ConnectionEvent, Incoming, Transport, Unsubscribe } from './transport.js';

@@ -48,7 +48,7 @@ export async function startingPoints(
 ): Promise<StartingPoint[]> {
   const { telemetry, groupId } = options;
   const committed = await telemetry.operation({ name: 'fetch_offsets', group: groupId }, () =>
-    committedOffsets(options, partitions),
+    lastCommits(options, partitions),
   );
   const boundsByStream = new Map<string, StreamBounds>();
   const points: StartingPoint[] = [];
@@ -57,7 +57,7 @@ export async function startingPoints(
     const bounds = boundsByStream.get(topic.stream) ?? (await options.streams.bounds(topic.stream));
     boundsByStream.set(topic.stream, bounds);
     const place = placeOf(name, partition);
-    const offset = committed.get(place);
+    const offset = committed.get(place)?.offset;
     const { start: wanted, startFallback: fallback, streams } = options;
     const isAtTime = offset === undefined && typeof wanted === 'object';
     const start = isAtTime ? await offsetOfPosition(streams, topic, partition, wanted) : wanted;
@@ -73,15 +73,6 @@ type FetchOptions = Pick<LaneOpeningOptions, 'client' | 'environment' | 'groupId
 export interface CommittedOffset {
   readonly offset: number;
   readonly metadata: string;
-}
-
-/** @returns the committed offsets by place; partitions without one are missing */
-export async function committedOffsets(
-  options: FetchOptions,
-  partitions: readonly TopicPartition[] | null,
-): Promise<Map<string, number>> {
-  const commits = await lastCommits(options, partitions);
-  return new Map([...commits].map(([place, { offset }]) => [place, offset]));
 }
 
 /** @returns the last commits by place; partitions without one are missing */

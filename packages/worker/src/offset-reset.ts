@@ -5,18 +5,19 @@
  */
 
 import type { TopicPartition } from '@muster/protocol';
-import { asMusterError, MusterError, type MusterErrorCode } from './errors.js';
+import { asMusterError, type MusterErrorCode } from './errors.js';
 import { placeOf } from './lane.js';
 import type { MusterContext } from './muster-context.js';
+import { shiftedOffset } from './offset-shift.js';
 import { offsetOfPosition } from './positions.js';
-import type { TopicSpec } from './topic.js';
+import { partitionFilter, type TopicSpec } from './topic.js';
 
 /** A partition and an offset of it: that of the next message to read. */
 export interface PartitionOffset extends TopicPartition {
   readonly offset: number;
 }
 
-/** Where to. `shift` moves from the committed offset; `duration` is a time before now; `group` copies another group's. */
+/** Where to. `shift` moves by so many messages of the partition from the committed offset, back if negative; `duration` is a time before now; `group` copies another group's. */
 export type ResetTarget =
   | { readonly to: 'earliest' | 'latest' | 'current' }
   | { readonly to: 'offset'; readonly offset: number }
@@ -51,6 +52,7 @@ export async function planReset(
   try {
     const topic = await context.topics.describe(name);
     if (partition >= topic.partitions) return refused('UNKNOWN_TOPIC_OR_PARTITION');
+    if (target.to === 'shift') return await shifted(context, topic, place, target.by, before);
     const wanted = await wantedOffset(context, topic, partition, target, before, copied);
     if (wanted === undefined) return refused('NO_COMMITTED_OFFSET');
     const { firstOffset, nextOffset } = await context.streams.bounds(topic.stream);
@@ -61,11 +63,26 @@ export async function planReset(
   }
 }
 
+async function shifted(
+  { streams }: MusterContext,
+  topic: TopicSpec,
+  place: TopicPartition,
+  by: number,
+  before: number | undefined,
+): Promise<OffsetReset> {
+  if (before === undefined)
+    return { ...place, before, after: undefined, isClamped: false, error: 'NO_COMMITTED_OFFSET' };
+  const bounds = await streams.bounds(topic.stream);
+  const subject = partitionFilter(topic, place.partition);
+  const { offset, isClamped } = await shiftedOffset(streams, { stream: topic.stream, subject, bounds }, before, by);
+  return { ...place, before, after: offset, isClamped, error: 'NONE' };
+}
+
 async function wantedOffset(
   { streams, environment }: MusterContext,
   topic: TopicSpec,
   partition: number,
-  target: ResetTarget,
+  target: Exclude<ResetTarget, { readonly to: 'shift' }>,
   before: number | undefined,
   copied: ReadonlyMap<string, number>,
 ): Promise<number | undefined> {
@@ -79,48 +96,9 @@ async function wantedOffset(
       return await offsetOfPosition(streams, topic, partition, { timeMs: environment.wallNow() - target.durationMs });
     case 'offset':
       return target.offset;
-    case 'shift':
-      return before === undefined ? undefined : before + target.by;
     case 'current':
       return before ?? (await offsetOfPosition(streams, topic, partition, 'latest'));
     default:
       return copied.get(placeOf(topic.name, partition));
   }
-}
-
-/**
- * Reads offsets from a file's text: kafka's CSV lines `topic,partition,offset`, or JSON, a list of objects with these fields.
- * Throws MusterError INVALID_ARGUMENT naming the line.
- */
-export function parseOffsets(text: string): PartitionOffset[] {
-  const isJson = text.trimStart().startsWith('[');
-  const rows: unknown[] = isJson ? jsonList(text) : csvRows(text);
-  return rows.map((row, at) => {
-    const { topic, partition, offset } = { topic: '', partition: -1, offset: -1, ...(row as object) };
-    const areNumbers = Number.isInteger(partition) && partition >= 0 && Number.isInteger(offset) && offset >= 0;
-    if (typeof topic === 'string' && topic !== '' && areNumbers) return { topic, partition, offset };
-    throw new MusterError('INVALID_ARGUMENT', `entry ${at + 1} is not a topic, a partition and an offset`);
-  });
-}
-
-function jsonList(text: string): unknown[] {
-  try {
-    const value: unknown = JSON.parse(text);
-    return Array.isArray(value) ? value : [];
-  } catch (cause) {
-    throw new MusterError('INVALID_ARGUMENT', 'the offsets are neither CSV nor JSON', { cause });
-  }
-}
-
-function csvRows(text: string): unknown[] {
-  const lines = text.split(/\r?\n/).filter((line) => line.trim() !== '' && !line.startsWith('#'));
-  return lines.map((line) => {
-    const cells = line.split(',').map((cell) => cell.trim().replace(/^"(.*)"$/, '$1'));
-    // The name of a topic may have commas in it, the numbers do not.
-    return { topic: cells.slice(0, -2).join(','), partition: numberIn(cells.at(-2)), offset: numberIn(cells.at(-1)) };
-  });
-}
-
-function numberIn(cell: string | undefined): number {
-  return cell !== undefined && /^\d+$/.test(cell) ? Number(cell) : Number.NaN;
 }

@@ -72,6 +72,14 @@ export function partitionFilter(topic: TopicSpec, partition: number): string {
   return topic.subject.replace('{partition}', String(partition)).replace(/\{key\}$/, '>');
 }
 
+/** @returns the partition of a message by its subject; undefined for a subject that is of no partition of the topic */
+export function partitionOfSubject(topic: TopicSpec, subject: string): number | undefined {
+  const token = subject.split('.')[topic.subject.split('.').indexOf('{partition}')] ?? '';
+  const partition = /^\d+$/.test(token) ? Number(token) : -1;
+  const isOurs = partition >= 0 && partition < topic.partitions && covers(partitionFilter(topic, partition), subject);
+  return isOurs ? partition : undefined;
+}
+
 /** @returns the subjects of the topic's stream */
 export function streamSubjects(topic: TopicSpec): string[] {
   return [topic.subject.replace('{partition}', '*').replace(/\{key\}$/, '>')];

@@ -128,15 +128,21 @@ export class Topics {
 
   /** @returns partition counts; topics that do not exist are missing from it */
   async partitionCounts(names: readonly string[]): Promise<Map<string, number>> {
-    const counts = new Map<string, number>();
+    const found = await this.describeAll(names);
+    return new Map([...found].map(([name, { partitions }]) => [name, partitions]));
+  }
+
+  /** @returns the topics by name; those that do not exist are missing from it. Throws MusterError STREAM_UNAVAILABLE */
+  async describeAll(names: readonly string[]): Promise<Map<string, TopicSpec>> {
+    const found = new Map<string, TopicSpec>();
     for (const name of names) {
       try {
-        counts.set(name, (await this.describe(name)).partitions);
+        found.set(name, await this.describe(name));
       } catch (thrown) {
         if (!(thrown instanceof MusterError) || thrown.code !== 'UNKNOWN_TOPIC') throw thrown;
       }
     }
-    return counts;
+    return found;
   }
 
   /** @returns all topics by name */
