@@ -142,7 +142,7 @@ function joinWithId(turn: Turn, group: Group, ref: RequestId, request: JoinReque
 /** Adds a newcomer and parks its join; that begins a round unless one is under way. */
 function admit(turn: Turn, group: Group, ref: RequestId, id: MemberId, request: JoinRequest): void {
   if (group.phase.kind === 'PreparingRebalance') noteArrival(group, group.phase);
-  else openRound(turn, group, { cause: 'member-joined', memberId: id, memberRemoved: false });
+  else openRound(turn, group, { cause: 'member-joined', memberId: id, reason: request.reason, memberRemoved: false });
   addMember(turn, group, ref, id, request);
   park(turn, group, ref, id, true);
   settleRound(turn, group);
@@ -181,7 +181,8 @@ function rejoin(turn: Turn, group: Group, ref: RequestId, member: Member, reques
   }
   const changed = !sameProtocols(member.protocols, request.protocols);
   const cause: RebalanceCause = changed ? 'subscription-changed' : 'leader-rejoined';
-  openRound(turn, group, { cause, memberId, memberRemoved: false });
+  // kafka: the client's own reason goes with it. A cooperative member changes its metadata too when it has given partitions up.
+  openRound(turn, group, { cause, memberId, reason: request.reason, memberRemoved: false });
   updateMember(group, member, ref, request);
   park(turn, group, ref, memberId, false);
   settleRound(turn, group);

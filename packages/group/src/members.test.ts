@@ -217,14 +217,22 @@ describe('the history of rebalances', () => {
   it('keeps cause, member, duration and what moved, also over a failover', () => {
     const world = new World();
     const [leader = ''] = stable(world, [{ protocols: [{ name: 'range', metadata: text('') }] }]);
-    join(world, { memberId: leader });
+    join(world, { memberId: leader, reason: 'partitions were given up for others' });
     world.advance(500);
     sync(world, leader, 2);
     world.reload();
     const { rebalances } = world.send('describe', {})!.fields;
     expect(rebalances).toMatchObject([
       { generationId: 1, cause: 'member-joined', memberId: leader, members: 1, moved: null },
-      { generationId: 2, cause: 'subscription-changed', memberId: leader, durationMs: 500, members: 1 },
+      {
+        generationId: 2,
+        cause: 'subscription-changed',
+        // What the member itself says tells a hand-over in steps from a change of topics: both change its metadata.
+        reason: 'partitions were given up for others',
+        memberId: leader,
+        durationMs: 500,
+        members: 1,
+      },
     ]);
   });
 
