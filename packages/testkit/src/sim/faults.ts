@@ -10,7 +10,7 @@ import type { SimNode } from './cluster.js';
 import { calm } from './network.js';
 import type { FaultKind } from './plan.js';
 import { noTrouble, type StreamServer } from './stream-server.js';
-import type { SimGroup, World } from './world.js';
+import type { Consumption, SimGroup, World } from './world.js';
 
 const NODES_MAX = 5;
 
@@ -48,7 +48,15 @@ export class Faults {
       node.process.resume();
       network.setLink(node.peer, 'up');
     }
-    for (const { members, departed } of this.#world.groups) {
+    for (const group of this.#world.groups) {
+      const { members, departed, consumption } = group;
+      consumption?.topic.stream.heal();
+      for (const { process, peer } of consumption?.consumers ?? []) {
+        process.resume();
+        network.setLink(peer, 'up');
+      }
+      if (consumption !== undefined) consumption.isProducing = false;
+      if (consumption?.consumers.length === 0) this.#world.addConsumer(group);
       for (const member of departed) member.process.resume();
       for (const member of members) {
         member.process.resume();
@@ -138,9 +146,13 @@ export class Faults {
         return this.#fillUp();
       case 'outage': {
         const ms = this.#spell();
-        for (const stream of [leases.stream, ...log.streams]) stream.changeLeader(ms);
+        const topics = this.#world.topics.map(({ stream }) => stream);
+        for (const stream of [leases.stream, ...log.streams, ...topics]) stream.changeLeader(ms);
         return this.#during('outage of all streams', ms, () => {});
       }
+      case 'topic-trouble':
+        return this.#toTopic();
+      case 'consumer-cut':
       case 'member-join':
       case 'member-leave':
       case 'member-die':
@@ -291,8 +303,10 @@ export class Faults {
   #toMember(kind: FaultKind): void {
     const { groups } = this.#world;
     const group = this.#random.pick(groups);
+    if (group.consumption !== undefined) return this.#toConsumer(kind, group, group.consumption);
     if (group.plan.kind === 'steady' && kind !== 'member-pause') return;
     const live = group.members.filter((member) => !member.isGone);
+    if (kind === 'consumer-cut') return;
     if (kind === 'member-join') {
       if (live.length < 5) this.#world.addMember(group);
       return;
@@ -313,6 +327,41 @@ export class Faults {
       default:
         throw new Error(`${kind} does not happen to members`);
     }
+  }
+
+  #toConsumer(kind: FaultKind, group: SimGroup, consumption: Consumption): void {
+    const { network, history } = this.#world;
+    const { consumers } = consumption;
+    if (kind === 'member-join') {
+      if (consumers.length < 4) this.#world.addConsumer(group);
+      return;
+    }
+    if (consumers.length === 0) return;
+    const consumer = this.#random.pick(consumers);
+    const { process, peer, name } = consumer;
+    history.note('fault', () => `${kind} of ${name}`);
+    switch (kind) {
+      case 'member-leave':
+      case 'member-die':
+        consumption.consumers = consumers.filter((each) => each !== consumer);
+        return kind === 'member-die' ? consumer.die() : consumer.leave();
+      case 'member-pause':
+        process.pause(this.#random.next() < 0.3);
+        return this.#during(`pause of ${name}`, this.#spell(), () => process.resume());
+      case 'consumer-cut':
+        network.setLink(peer, this.#random.pick(['silent', 'down'] as const));
+        return this.#during(`cut of ${name}`, this.#spell(), () => network.setLink(peer, 'up'));
+      default:
+        throw new Error(`${kind} does not happen to consumers`);
+    }
+  }
+
+  #toTopic(): void {
+    const { topics } = this.#world;
+    if (topics.length === 0) return;
+    const { stream } = this.#random.pick(topics);
+    if (this.#random.next() < 0.5) this.#newLeader('a topic', stream);
+    else this.#trouble('a topic', stream);
   }
 
   /** A static member goes without leaving and comes again, or another process comes under its instance id beside it. */

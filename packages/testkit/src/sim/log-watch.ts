@@ -28,6 +28,9 @@ export type LoggedGroup = {
   /** `topic/partition/offset` -> when it was recorded first. */
   readonly offsetAt: Map<string, number>;
   hasBeenEmptySince: number | undefined;
+  readonly aheadOffsets: Map<string, number>;
+  /** What a checkpoint says since the last live record of the members. */
+  ahead: { readonly record: SnapshotRecord; readonly at: number } | undefined;
 };
 
 type LoggedPartition = {
@@ -49,26 +52,34 @@ export type ClaimSeen = {
   readonly baseBy: string | undefined;
 };
 
+/** Who hears what the log says. */
+type SnapshotRecord = Extract<GroupRecord, { kind: 'snapshot' }>;
+
+export type LogHearer = {
+  claimed(claim: ClaimSeen): void;
+  /** The group was deleted, or its offsets expired. */
+  forgotten(group: GroupId, at: number): void;
+  appeared(partition: Partition, group: GroupId): void;
+  committed(group: GroupId, offset: CommittedSeen): void;
+};
+
+export type CommittedSeen = {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+  readonly generation: number;
+};
+
 export class LogWatch {
   readonly #verdicts: Verdicts;
   readonly #history: History;
-  readonly #onClaim: (claim: ClaimSeen) => void;
-  readonly #onForgotten: (group: GroupId, at: number) => void;
-  readonly #onNewGroup: (partition: Partition, group: GroupId) => void;
+  readonly #hearer: LogHearer;
   readonly #partitions = new Map<Partition, LoggedPartition>();
 
-  constructor(
-    verdicts: Verdicts,
-    history: History,
-    onClaim: (claim: ClaimSeen) => void,
-    onForgotten: (group: GroupId, at: number) => void,
-    onNewGroup: (partition: Partition, group: GroupId) => void,
-  ) {
-    this.#onNewGroup = onNewGroup;
+  constructor(verdicts: Verdicts, history: History, hearer: LogHearer) {
     this.#verdicts = verdicts;
     this.#history = history;
-    this.#onClaim = onClaim;
-    this.#onForgotten = onForgotten;
+    this.#hearer = hearer;
   }
 
   /** What the log says of a group, undefined where it says nothing. */
@@ -103,7 +114,15 @@ export class LogWatch {
     logged.isCheckpointOpen = false;
     logged.openSets.clear();
     logged.claims.push({ epoch: seen.claim.epoch, at });
-    this.#onClaim(seen);
+    for (const [group, known] of logged.groups) {
+      const { ahead, aheadOffsets } = known;
+      for (const [key, offset] of aheadOffsets) known.offsets.set(key, Math.max(offset, known.offsets.get(key) ?? -1));
+      aheadOffsets.clear();
+      if (ahead === undefined) continue;
+      if (ahead.record.generation > known.generation) this.#history.mark('a checkpoint brought a generation first');
+      this.#snapshot(known, group, ahead.record, ahead.at);
+    }
+    this.#hearer.claimed(seen);
   }
 
   #apply(logged: LoggedPartition, frame: Frame, at: number): void {
@@ -137,10 +156,13 @@ export class LogWatch {
     const raw = bytes === undefined ? undefined : unpackRecord(bytes);
     const record = raw === undefined ? undefined : decodeRecord(raw);
     const known = logged.groups.get(group);
+    // It may be ahead of the live records that wait behind it. If its owner ends before they land, it is the newest there is.
+    if (record?.kind === 'snapshot' && known !== undefined) known.ahead = { record, at };
     if (record?.kind !== 'offsets' || known === undefined) return;
     for (const { topic, partition, offset } of record.offsets) {
       const each = `${topic}/${partition}/${offset}`;
       if (!known.offsetAt.has(each)) known.offsetAt.set(each, at);
+      known.aheadOffsets.set(`${topic}/${partition}`, offset);
     }
   }
 
@@ -153,14 +175,14 @@ export class LogWatch {
       this.#history.mark('a group was deleted');
       this.#history.note(group, () => 'log: deleted');
       logged.groups.delete(group);
-      this.#onForgotten(group, at);
+      this.#hearer.forgotten(group, at);
       return;
     }
     let known = logged.groups.get(group);
     if (known === undefined) {
       known = emptyGroup();
       logged.groups.set(group, known);
-      this.#onNewGroup(logged.partition, group);
+      this.#hearer.appeared(logged.partition, group);
     }
     this.#record(known, group, record, at);
   }
@@ -170,6 +192,7 @@ export class LogWatch {
       case 'snapshot':
         return this.#snapshot(known, group, record, at);
       case 'member-removed':
+        known.ahead = undefined;
         known.members.delete(record.memberId);
         known.removedAt.set(record.memberId, at);
         this.#history.note(group, () => `log: ${record.memberId} removed`);
@@ -186,12 +209,16 @@ export class LogWatch {
             () => `${key}: ${offset} after ${before}`,
           );
           known.offsets.set(key, offset);
+          this.#hearer.committed(group, { topic, partition, offset, generation: known.generation });
           const each = `${key}/${offset}`;
           if (!known.offsetAt.has(each)) known.offsetAt.set(each, at);
         }
         return;
       case 'offset-tombstones': {
-        for (const { topic, partition } of record.partitions) known.offsets.delete(`${topic}/${partition}`);
+        for (const { topic, partition } of record.partitions) {
+          known.offsets.delete(`${topic}/${partition}`);
+          known.aheadOffsets.delete(`${topic}/${partition}`);
+        }
         this.#history.mark('offsets expired');
         if (record.partitions.every(({ topic }) => topic === LEFT_TOPIC)) return;
         const isActive = known.members.size > 0;
@@ -201,16 +228,17 @@ export class LogWatch {
           group,
           () => 'offsets of a group with members expired',
         );
-        this.#onForgotten(group, at);
+        this.#hearer.forgotten(group, at);
         return;
       }
       default:
     }
   }
 
-  #snapshot(known: LoggedGroup, group: GroupId, record: Extract<GroupRecord, { kind: 'snapshot' }>, at: number): void {
+  #snapshot(known: LoggedGroup, group: GroupId, record: SnapshotRecord, at: number): void {
     const members = new Set<string>(record.members.map(({ memberId }) => memberId));
     const { generation } = record;
+    known.ahead = undefined;
     for (const { memberId, groupInstanceId } of record.members) {
       if (groupInstanceId === null || known.instanceOf.has(memberId)) continue;
       if ([...known.instanceOf.values()].includes(groupInstanceId)) this.#history.mark('a static member was replaced');
@@ -270,6 +298,8 @@ function emptyGroup(): LoggedGroup {
     offsets: new Map(),
     offsetAt: new Map(),
     hasBeenEmptySince: undefined,
+    ahead: undefined,
+    aheadOffsets: new Map(),
   };
 }
 

@@ -5,6 +5,7 @@
  */
 
 import type { SeededRandom } from '../seeded-random.js';
+import type { ConsumerHabits } from './consumer-member.js';
 import type { MemberHabits } from './member.js';
 import { calm, type Weather } from './network.js';
 
@@ -32,6 +33,8 @@ export const faultKinds = [
   'log-late',
   'log-full',
   'outage',
+  'topic-trouble',
+  'consumer-cut',
   'member-join',
   'member-leave',
   'member-die',
@@ -55,14 +58,27 @@ const themes: readonly (readonly FaultKind[])[] = [
   ['pause', 'sleep', 'slow', 'wall-jump', 'cut-silently', 'replace'],
   ['drain', 'start', 'kill-restart', 'lease-leader', 'log-leader'],
   ['outage', 'swizzle', 'cut', 'member-pause'],
+  [
+    'member-join',
+    'member-leave',
+    'member-die',
+    'member-pause',
+    'consumer-cut',
+    'topic-trouble',
+    'kill-restart',
+    'pause',
+  ],
   ['log-full', 'log-full', 'kill-restart', 'member-join', 'member-leave', 'delete-group'],
   ['static-restart', 'static-twin', 'kill-restart', 'route', 'log-late'],
 ];
 
 export type GroupPlan = {
   readonly name: string;
-  /** `steady`: the same members all the time; `churn`: they come and go; `fleeting`: deleted when it is empty. */
-  readonly kind: 'steady' | 'churn' | 'fleeting';
+  /**
+   * `steady`: the same members all the time; `churn`: they come and go; `fleeting`: deleted when it is empty; `consumers`: consumers
+   * of the worker library and nobody else.
+   */
+  readonly kind: 'steady' | 'churn' | 'fleeting' | 'consumers';
   readonly members: number;
   /** How many of the members are static. */
   readonly statics: number;
@@ -71,6 +87,7 @@ export type GroupPlan = {
   readonly liars: number;
   /** Members of the worker library beside those of the wire protocol. */
   readonly workers: number;
+  readonly consumers: { readonly count: number; readonly habits: ConsumerHabits } | undefined;
 };
 
 export type Plan = {
@@ -101,6 +118,7 @@ export function drawPlan(random: SeededRandom): Plan {
     const group = drawGroup(random, index);
     groups.push(isSplit ? quietChurn(random, group, index) : group);
   }
+  if (!isSplit && random.next() < 0.35) groups.push(drawConsumers(random, groupCount));
   return {
     nodes: random.pick([2, 3, 3, 3, 4]),
     servers: isSplit ? 3 : random.pick([1, 3, 3]),
@@ -167,5 +185,31 @@ function drawGroup(random: SeededRandom, index: number): GroupPlan {
     },
     liars: random.next() < 0.3 ? 1 : 0,
     workers,
+    consumers: undefined,
+  };
+}
+
+function drawConsumers(random: SeededRandom, index: number): GroupPlan {
+  return {
+    ...drawGroup(random, index),
+    name: `consumers-${index}`,
+    kind: 'consumers',
+    members: 0,
+    statics: 0,
+    liars: 0,
+    workers: 0,
+    topicPartitions: 2 + random.below(5),
+    consumers: {
+      count: 1 + random.below(3),
+      habits: {
+        sessionTimeoutMs: random.pick([6_000, 10_000]),
+        rebalanceTimeoutMs: random.pick([3_000, 6_000]),
+        isCooperative: random.next() < 0.7,
+        commitMs: random.pick([150, 600]),
+        handlerMsMax: random.pick([2, 40, 150]),
+        produceMs: random.pick([30, 60, 150]),
+        failures: random.pick([0, 0, 0.02]),
+      },
+    },
   };
 }

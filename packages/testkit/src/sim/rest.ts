@@ -45,7 +45,12 @@ type Unrest = {
 
 function judgeRest(world: World): void {
   const problems = unrest(world);
-  const abouts = ['every-partition-owned', 'live-groups-stable', 'dead-members-replaced'] as const;
+  const abouts = [
+    'every-partition-owned',
+    'live-groups-stable',
+    'dead-members-replaced',
+    'produced-is-handled',
+  ] as const;
   for (const name of abouts) {
     const found = problems.filter(({ invariant }) => invariant === name);
     if (found.length === 0) world.verdicts.check(name, true, '', () => '');
@@ -69,9 +74,9 @@ function unrest(world: World): readonly Unrest[] {
   return found;
 }
 
-function unrestOf({ watch, members, workers }: SimGroup): readonly Unrest[] {
+function unrestOf({ watch, members, workers, consumption }: SimGroup): readonly Unrest[] {
   const about = watch.group;
-  const live = [...members, ...workers];
+  const live = [...members, ...workers, ...(consumption?.consumers ?? [])];
   const logged = watch.logged?.members ?? new Set<string>();
   const unstable = live.filter((member) => !member.isStable).map(({ name }) => name);
   const generations = new Set(live.map(({ generation }) => generation));
@@ -82,6 +87,9 @@ function unrestOf({ watch, members, workers }: SimGroup): readonly Unrest[] {
     const text = `unstable [${unstable.join(' ')}], live [${ids.join(' ')}], recorded [${[...logged].join(' ')}]`;
     found.push({ invariant: 'live-groups-stable', about, text });
   }
+  const unhandled = consumption?.handling.left ?? [];
+  if (unhandled.length > 0)
+    found.push({ invariant: 'produced-is-handled', about, text: `[${unhandled.join(' ')}] are left` });
   if (live.length === 0) return found;
   const held = live.flatMap(({ holds }) => [...holds]).sort();
   if (held.length !== watch.topicPartitions || new Set(held).size !== held.length) {
@@ -100,8 +108,8 @@ async function stayAtRest(world: World): Promise<void> {
   await scheduler.run(world.plan.weather.delayMsMax + 500);
   const before = groups.map(({ watch }) => watch.logged?.generation);
   await scheduler.run(QUIET_MS);
-  groups.forEach(({ watch, members }, index) => {
-    if (members.length === 0) return;
+  groups.forEach(({ watch, members, consumption }, index) => {
+    if (members.length === 0 && consumption === undefined) return;
     const now = watch.logged?.generation;
     verdicts.check(
       'no-rebalance-without-cause',

@@ -360,6 +360,7 @@ export async function play(
     habits: { ...habits, ...scenario.group },
     liars: 0,
     workers: 0,
+    consumers: undefined,
   });
   const until = (condition: () => boolean, ms: number) => scheduler.run(ms, condition);
   await until(() => group.members.every((member) => member.isStable), 5_000);

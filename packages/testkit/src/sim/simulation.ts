@@ -26,6 +26,8 @@ export type SimulationReport = {
   readonly events: number;
   readonly virtualMs: number;
   readonly commits: number;
+  /** Messages that consumers have handled. */
+  readonly handled: number;
   readonly hash: string;
   readonly verdicts: Readonly<Record<InvariantName, Verdict>>;
   readonly isViolated: boolean;
@@ -65,6 +67,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
     plan,
     events: scheduler.events,
     virtualMs: Math.round(scheduler.now),
+    handled: world.groups.reduce((sum, { consumption }) => sum + (consumption?.handling.handledCount ?? 0), 0),
     commits: world.groups.reduce((sum, { watch }) => sum + watch.acknowledgedCommits, 0),
     hash: history.hash,
     verdicts: verdicts.all(),

@@ -31,7 +31,8 @@ const noStreams: Streams = {
   bucket: () => noBucket,
 };
 
-function transportOf(network: Network, peer: Peer): Transport {
+/** The library's transport on the simulated network. */
+export function transportOf(network: Network, peer: Peer): Transport {
   let isConnected = true;
   peer.listeners.add((connected) => {
     isConnected = connected;

@@ -16,7 +16,9 @@ import type { SeededRandom } from '../seeded-random.js';
 import type { Canary, RuntimeOf } from './canaries.js';
 import { SimClient } from './client.js';
 import { SimCluster, type SimNode } from './cluster.js';
+import { ConsumerMember } from './consumer-member.js';
 import { GroupWatch } from './group-watch.js';
+import { HandlingWatch } from './handling-watch.js';
 import type { History } from './history.js';
 import { LeaseServer, type LeaseWritten } from './lease-server.js';
 import { SimLiar } from './liar.js';
@@ -27,6 +29,7 @@ import { Network, type Peer } from './network.js';
 import type { GroupPlan, Plan } from './plan.js';
 import { SimProcess } from './process.js';
 import type { Scheduler } from './scheduler.js';
+import { TopicServer } from './topic-server.js';
 import type { Verdicts } from './verdicts.js';
 import { WorkerMember } from './worker-member.js';
 
@@ -34,6 +37,7 @@ import { WorkerMember } from './worker-member.js';
 const LEASE_MS = 4_000;
 const LOOK_EVERY_MS = 250;
 const QUEUED_RECORDS_MAX = 10_000;
+const CONSUMER_RESTART_MS = 700;
 const ROOM_EVERY_MS = 500;
 const ROOM_KNOWN_MS = 3_000;
 /** Where offsets expire within a run they are looked for this often; otherwise only when the seed says so. */
@@ -61,6 +65,16 @@ export type SimGroup = {
   /** Members of the worker library. */
   readonly workers: LiveMember[];
   readonly admins: SimClient[];
+  /** Set for a group of consumers. */
+  readonly consumption: Consumption | undefined;
+};
+
+/** What a group of consumers consumes, and who they are. */
+export type Consumption = {
+  readonly topic: TopicServer;
+  readonly handling: HandlingWatch;
+  consumers: ConsumerMember[];
+  isProducing: boolean;
 };
 
 export class World {
@@ -98,13 +112,19 @@ export class World {
     this.#random = random;
     this.#canary = canary;
     this.network = new Network(scheduler, plan.servers, random.fork('network'), history);
-    this.logWatch = new LogWatch(
-      verdicts,
-      history,
-      (claim) => this.#judgeClaim(claim),
-      (group, at) => this.groups.find(({ watch }) => watch.group === group)?.watch.forgotten(at),
-      (partition, group) => this.#judgeNewGroup(partition, group),
-    );
+    this.logWatch = new LogWatch(verdicts, history, {
+      claimed: (claim) => this.#judgeClaim(claim),
+      forgotten: (id, at) => {
+        const group = this.groupOf(id);
+        group?.watch.forgotten(at);
+        group?.consumption?.handling.forgotten();
+      },
+      appeared: (partition, group) => this.#judgeNewGroup(partition, group),
+      committed: (id, { topic, partition, offset, generation }) => {
+        const consumption = this.groupOf(id)?.consumption;
+        if (topic === consumption?.topic.spec.name) consumption.handling.committed(partition, offset, generation);
+      },
+    });
     this.log = new LogServer({
       network: this.network,
       streamCount: plan.streams,
@@ -181,8 +201,10 @@ export class World {
       history: this.history,
       log: this.logWatch,
     });
-    const added: SimGroup = { plan, watch, members: [], liars: [], departed: [], workers: [], admins: [] };
+    const consumption = plan.consumers === undefined ? undefined : this.#consumptionOf(plan, group);
+    const added: SimGroup = { plan, watch, members: [], liars: [], departed: [], workers: [], admins: [], consumption };
     this.groups.push(added);
+    for (let index = 0; index < (plan.consumers?.count ?? 0); index += 1) this.addConsumer(added);
     for (let index = 0; index < plan.members; index += 1) {
       this.addMember(added, index < plan.statics ? instanceId(`static-${index}`) : null);
     }
@@ -210,6 +232,49 @@ export class World {
     group.members.push(member);
     member.start();
     return member;
+  }
+
+  #consumptionOf({ name, topicPartitions, consumers }: GroupPlan, group: GroupId): Consumption {
+    const random = this.#random.fork(`topic-${name}`);
+    const consumption: Consumption = {
+      topic: new TopicServer(this.network, name, topicPartitions, random),
+      handling: new HandlingWatch(group, topicPartitions, this.verdicts, this.history),
+      consumers: [],
+      isProducing: true,
+    };
+    this.scheduler.every(consumers?.habits.produceMs ?? 1_000, () => {
+      if (!consumption.isProducing) return;
+      const partition = random.below(topicPartitions);
+      consumption.handling.produced(partition, consumption.topic.produce(partition));
+    });
+    return consumption;
+  }
+
+  /** A consumer of the worker library; one that fails is started again, in a process of its own. */
+  addConsumer(group: SimGroup): void {
+    const { plan, consumption } = group;
+    if (consumption === undefined || plan.consumers === undefined) return;
+    const { process, peer } = this.#process('consumer');
+    const consumer: ConsumerMember = new ConsumerMember({
+      group: plan.name,
+      topic: consumption.topic,
+      handling: consumption.handling,
+      habits: plan.consumers.habits,
+      process,
+      peer,
+      network: this.network,
+      random: this.#random.fork(process.name),
+      cluster: 'sim',
+      history: this.history,
+      onOver: (why) => {
+        if (!consumption.consumers.includes(consumer)) return;
+        consumption.consumers = consumption.consumers.filter((each) => each !== consumer);
+        this.history.note(group.watch.group, () => `${consumer.name} is over: ${why}`);
+        this.history.mark('a consumer failed');
+        this.scheduler.after(CONSUMER_RESTART_MS, () => this.addConsumer(group));
+      },
+    });
+    consumption.consumers.push(consumer);
   }
 
   /** A member of the worker library. */
@@ -358,6 +423,11 @@ export class World {
         );
       }
     }
+  }
+
+  /** The topics that are consumed. */
+  get topics(): readonly TopicServer[] {
+    return this.groups.flatMap(({ consumption }) => consumption?.topic ?? []);
   }
 
   /** The group of that id. */
