@@ -49,8 +49,8 @@ export type Settled =
   /** The sender has stopped; the frame may still land. */
   | { readonly kind: 'stopped'; readonly detail: string };
 
-/** A frame of the log, decoded. */
-export type ReadFrame = { readonly seq: number; readonly frame: Frame };
+/** A frame of the log, decoded, and as it stands there. */
+export type ReadFrame = StoredFrame & { readonly frame: Frame };
 
 /** Sends the frame until its outcome is known (A1 to A4) or the sender stops. Never rejects. */
 export async function settleFrame(access: LogAccess, sealed: SealedFrame, sender: FrameSender): Promise<Settled> {
@@ -133,7 +133,7 @@ function decodeLast(stored: StoredFrame | undefined): LastRead {
   if (stored === undefined) return { kind: 'last', last: undefined };
   const decoded = decodeFrame(stored.bytes);
   if (!decoded.ok) return { kind: 'broken', detail: `frame ${stored.seq}: ${decoded.reason}` };
-  return { kind: 'last', last: { seq: stored.seq, frame: decoded.frame } };
+  return { kind: 'last', last: { ...stored, frame: decoded.frame } };
 }
 
 function describe(outcome: AppendOutcome): string {

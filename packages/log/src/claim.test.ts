@@ -173,6 +173,25 @@ describe('a load', () => {
     expect(describeState(two.state)).toEqual({ a: { k: 1, later: 3 }, b: { k: 2 } });
   });
 
+  test('reads nothing more where only the release came since: that frame and the own claim are at hand', async () => {
+    const one = await scene.claimed('n1');
+    one.put(a, 'k');
+    one.log.kick();
+    await scene.clock.advance(10);
+    const two = scene.owner('n2');
+    const ahead = await scene.finish(two.readAhead());
+    await scene.finish(one.log.release(nodeId('n2')));
+    scene.store.plan = { read: () => ({ kind: 'unavailable' }) };
+    if (ahead === undefined) throw new Error('nothing was read ahead');
+    expect(await scene.claim(two, { ahead })).toMatchObject({
+      kind: 'claimed',
+      loadedFrames: 4,
+      releasedBy: { node: 'n1', target: 'n2' },
+    });
+    expect(scene.kinds()).toEqual(['claim', 'records', 'release', 'claim']);
+    expect(describeState(two.state)).toEqual({ a: { k: 1 } });
+  });
+
   test('reads all of it where what was read ahead does not fit any more, because a checkpoint has purged since', async () => {
     const one = await scene.claimed('n1');
     one.put(a, 'gone');

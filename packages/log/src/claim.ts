@@ -78,6 +78,7 @@ export type ClaimOutcome =
 type StandingClaim = {
   readonly kind: 'standing';
   readonly seq: number;
+  readonly bytes: Uint8Array;
   readonly nonce: string;
   readonly epoch: Epoch;
   readonly base: ReadFrame | undefined;
@@ -157,7 +158,15 @@ async function placeClaim(
     const settled = await settleFrame(access, { bytes, nonce, expectedSeq }, sender);
     switch (settled.kind) {
       case 'durable':
-        return { kind: 'standing', seq: settled.seq, nonce, epoch: claimEpoch, base, provenAt: settled.provenAt };
+        return {
+          kind: 'standing',
+          seq: settled.seq,
+          bytes,
+          nonce,
+          epoch: claimEpoch,
+          base,
+          provenAt: settled.provenAt,
+        };
       case 'displaced':
         // The predecessor was quicker, or another claimed: the next round tells by the epoch (CL2).
         base = settled.last;

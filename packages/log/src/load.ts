@@ -9,7 +9,7 @@
  */
 
 import type { Epoch } from '@muster/protocol';
-import { type LogAccess, readLast } from './append.js';
+import { type LogAccess, type ReadFrame, readLast } from './append.js';
 import { Backoff } from './backoff.js';
 import { type LogReplaySink, Replay } from './replay.js';
 import { LogStoreUnavailable } from './store.js';
@@ -20,8 +20,14 @@ export type LoadOutcome =
   | { readonly kind: 'unavailable'; readonly cause: string }
   | { readonly kind: 'broken'; readonly detail: string };
 
-/** The claim at which the load has to end. */
-export type OwnClaim = { readonly seq: number; readonly nonce: string; readonly epoch: Epoch };
+/** The claim at which the load has to end, and the frame that it was put on. */
+export type OwnClaim = {
+  readonly seq: number;
+  readonly bytes: Uint8Array;
+  readonly nonce: string;
+  readonly epoch: Epoch;
+  readonly base: ReadFrame | undefined;
+};
 
 /** A sequence above all others: forgetting below it forgets everything. */
 const ABOVE_ALL = Number.MAX_SAFE_INTEGER;
@@ -49,6 +55,7 @@ export async function loadLog(
   ahead?: Replay,
 ): Promise<LoadOutcome> {
   const backoff = new Backoff(access.clock, access.limits, access.newNonce);
+  if (ahead !== undefined) takeKnown(ahead, claim);
   let hole: { missing: number; times: number } | undefined;
   for (let pass = 1; ; pass += 1) {
     if (pass > 1) sink.forgetBelow(ABOVE_ALL);
@@ -81,10 +88,17 @@ export async function loadLog(
   }
 }
 
+/** The last two frames have passed through our hands: where nothing lies between them and what was read ahead, no read is needed (D3). */
+function takeKnown(ahead: Replay, { base, seq, bytes }: OwnClaim): void {
+  if (base !== undefined && base.frame.previousSeq === ahead.last?.seq) ahead.take(base);
+  if (base !== undefined && base.seq === ahead.last?.seq) ahead.take({ seq, bytes });
+}
+
 /** @returns why the read ended early, undefined where it did not */
 async function readInto(access: LogAccess, throughSeq: number, replay: Replay): Promise<string | undefined> {
   try {
     const fromSeq = (replay.last?.seq ?? 0) + 1;
+    if (fromSeq > throughSeq) return undefined;
     await access.store.read(access.partition, fromSeq, throughSeq, (frame) => replay.take(frame));
     return undefined;
   } catch (error) {
