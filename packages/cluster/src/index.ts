@@ -1,5 +1,7 @@
 export * from './cluster-node.js';
 export * from './cluster-record.js';
+export { differenceOfSecret, hashSecret, type SecretHash } from './cluster-record-secret.js';
+export * from './cluster-record-writes.js';
 export type { KnownOwner } from './known-owners.js';
 export { IncarnationOver, NodeIdInUse } from './lease.js';
 export { decodeLease, type LeaseState, type LeaseValue, nodeOfKey } from './lease-entry.js';
