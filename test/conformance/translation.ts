@@ -17,6 +17,7 @@ export function toGroupConfig(config: CaseConfig): GroupConfig {
     maxSize: config.groupMaxSize,
     offsetsRetentionMs: config.offsetsRetentionMs,
     offsetMetadataMaxLength: config.offsetMetadataMaxBytes,
+    generationFloor: 0,
   };
 }
 

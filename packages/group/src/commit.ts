@@ -61,7 +61,7 @@ function admit(turn: Turn, request: CommitRequest): Admission {
 export function admitCommit(turn: Turn, request: Identity & { readonly generationId: number }): Admission {
   const { slot, context } = turn;
   const { generationId, memberId, groupInstanceId } = request;
-  slot.group ??= createGroup(slot.groupId, context.wallNow);
+  slot.group ??= createGroup(slot.groupId, context.wallNow, context.config.generationFloor);
   const { group } = slot;
   if (group.phase.kind === 'Dead') return { kind: 'refused', error: 'COORDINATOR_NOT_AVAILABLE' };
   // kafka: an administrator may set the offsets of a group without members, whatever ids it names (KAFKA-14201).

@@ -13,6 +13,11 @@ export type GroupConfig = {
   readonly offsetsRetentionMs: number;
   /** In UTF-16 units, as Kafka counts in spite of the setting's name. */
   readonly offsetMetadataMaxLength: number;
+  /**
+   * A new group starts at this generation. Above 0 after the log was restored or made anew: generations are fencing tokens and
+   * must not come again (rule O2).
+   */
+  readonly generationFloor: number;
 };
 
 export const groupConfigDefaults = {
@@ -22,6 +27,7 @@ export const groupConfigDefaults = {
   maxSize: 2_147_483_647,
   offsetsRetentionMs: 7 * 24 * 60 * 60 * 1000,
   offsetMetadataMaxLength: 4_096,
+  generationFloor: 0,
 } as const satisfies GroupConfig;
 
 /** kafka: how long the parked JoinGroup of a member that has never been in a generation keeps it alive. */

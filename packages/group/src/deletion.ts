@@ -14,6 +14,7 @@ import type {
 import { assertNever, errorCode } from '@muster/protocol';
 import type { TopicPartition } from './commands.js';
 import type { Group } from './group.js';
+import { hasHadGeneration } from './group.js';
 import { forgetPending } from './membership.js';
 import { dropOffset, hasOpenStage } from './offset-store.js';
 import { CONSUMER_PROTOCOL_TYPE, isSubscribed } from './protocols.js';
@@ -98,6 +99,6 @@ function whyGroupStays(group: Group): ErrorName {
 export function removeGroup(turn: Turn, group: Group): void {
   for (const id of group.pendingMembers.keys()) forgetPending(turn, group, id);
   // A group of refused joins was never recorded: nothing to bury.
-  if (group.generation > 0 || group.offsets.order > 0) record(turn, { kind: 'group-tombstone' });
+  if (hasHadGeneration(group) || group.offsets.order > 0) record(turn, { kind: 'group-tombstone' });
   turn.slot.group = undefined;
 }

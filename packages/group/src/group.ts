@@ -141,6 +141,8 @@ export type Group = {
   readonly groupId: GroupId;
   phase: Phase;
   generation: Generation;
+  /** The generation that it has before its first round; it is never recorded. */
+  generationFloor: Generation;
   /** Class of the protocols (`consumer`, ...). Set with the first member, kept when the group empties. */
   protocolType: string | null;
   leader: MemberId | null;
@@ -164,12 +166,14 @@ export type Group = {
 /** Where a group lives in its host: `group` is undefined while it does not exist. */
 export type GroupSlot = { readonly groupId: GroupId; group: Group | undefined };
 
-/** @returns a fresh group: Empty, generation 0, without type */
-export function createGroup(groupId: GroupId, now: WallMs): Group {
+/** @returns a fresh group: Empty, without type, in generation `generationFloor`, which is 0 unless the log was restored (rule O2) */
+export function createGroup(groupId: GroupId, now: WallMs, generationFloor: number): Group {
+  const first = generation(generationFloor);
   return {
     groupId,
     phase: { kind: 'Empty' },
-    generation: generation(0),
+    generation: first,
+    generationFloor: first,
     protocolType: null,
     leader: null,
     members: new Map(),
@@ -183,4 +187,9 @@ export function createGroup(groupId: GroupId, now: WallMs): Group {
     rebalances: [],
     graceUntil: monotonicMs(Number.NEGATIVE_INFINITY),
   };
+}
+
+/** Whether the group has ever been in a generation: until then it is nothing but its offsets. */
+export function hasHadGeneration(group: Group): boolean {
+  return group.generation > group.generationFloor;
 }

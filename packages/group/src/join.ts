@@ -43,7 +43,7 @@ export function handleJoin(turn: Turn, ref: RequestId, request: JoinRequest): vo
   if (slot.group === undefined) {
     if (memberId !== NO_MEMBER) return refuseJoin(turn, ref, 'UNKNOWN_MEMBER_ID', memberId);
     // kafka: the group exists from its first join, even one that is refused below. Nothing is recorded; the sweep removes it.
-    slot.group = createGroup(slot.groupId, context.wallNow);
+    slot.group = createGroup(slot.groupId, context.wallNow, context.config.generationFloor);
   }
   joinGroup(turn, slot.group, ref, request);
 }

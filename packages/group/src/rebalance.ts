@@ -14,6 +14,7 @@ import type { MemberId } from '@muster/protocol';
 import { generation } from '@muster/protocol';
 import { refuseSync } from './answers.js';
 import type { CompletingPhase, DurableView, Group, JoinTimer, PreparingPhase, RebalanceCause } from './group.js';
+import { hasHadGeneration } from './group.js';
 import { closeRound } from './history.js';
 import { answerJoin } from './join-reply.js';
 import { removeMember } from './membership.js';
@@ -75,7 +76,7 @@ export function openRound(turn: Turn, group: Group, start: RoundStart): void {
 }
 
 function durableView(group: Group, { memberRemoved, unrecorded }: RoundStart): DurableView | null {
-  if (group.phase.kind === 'Empty' && group.generation === 0) return null;
+  if (group.phase.kind === 'Empty' && !hasHadGeneration(group)) return null;
   const snapshot = snapshotOf(group);
   const without = new Set<MemberId>();
   if (unrecorded !== undefined) without.add(unrecorded);
@@ -124,7 +125,7 @@ export function longestRebalanceTimeoutMs(group: Group): number {
  * the group; the Java side counts arrivals whenever an empty group fills.
  */
 export function noteArrival(group: Group, phase: PreparingPhase): void {
-  if (phase.timer.kind === 'initial-delay' && group.generation === 0)
+  if (phase.timer.kind === 'initial-delay' && !hasHadGeneration(group))
     phase.timer = { ...phase.timer, memberAdded: true };
 }
 

@@ -9,7 +9,7 @@
  */
 
 import type { GroupId, MemberId, MonotonicMs } from '@muster/protocol';
-import { assertNever, monotonicMs } from '@muster/protocol';
+import { assertNever, generation, monotonicMs } from '@muster/protocol';
 import { NO_MEMBER } from './answers.js';
 import type { TurnContext } from './context.js';
 import type { Effects } from './effects.js';
@@ -164,13 +164,15 @@ export class GroupReplay {
 
   #load(turn: Turn, graceUntil: MonotonicMs): Group {
     const group: Group = {
-      ...createGroup(this.#groupId, turn.context.wallNow),
+      ...createGroup(this.#groupId, turn.context.wallNow, turn.context.config.generationFloor),
       offsets: this.#offsets,
       graceUntil,
     };
     const snapshot = this.#snapshot;
     if (snapshot === undefined) return group;
     group.generation = snapshot.generation;
+    // Whatever is recorded is a generation that there was, also where the floor has risen since.
+    group.generationFloor = generation(0);
     group.protocolType = snapshot.protocolType;
     group.stateChangedAt = snapshot.stateChangedAt;
     group.rebalances = snapshot.rebalances;

@@ -4,6 +4,7 @@
 
 import { SNAPSHOT_MEMBERS_MAX } from './bounds.js';
 import type { Group, Member } from './group.js';
+import { hasHadGeneration } from './group.js';
 import type { StoredOffset } from './offset-store.js';
 import type { GroupRecord, MemberRecord, SnapshotDeltaRecord, SnapshotRecord } from './records.js';
 
@@ -76,7 +77,7 @@ export function checkpointRecords(group: Group): readonly GroupRecord[] {
 function recordedSnapshot(group: Group): SnapshotRecord | null {
   const { phase } = group;
   if (phase.kind === 'Dead') return null;
-  if (phase.kind !== 'PreparingRebalance') return group.generation === 0 ? null : snapshotOf(group);
+  if (phase.kind !== 'PreparingRebalance') return hasHadGeneration(group) ? snapshotOf(group) : null;
   if (phase.durable === null) return null;
   const { snapshot: kept, without } = phase.durable;
   const members: MemberRecord[] = [];
