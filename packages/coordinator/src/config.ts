@@ -33,6 +33,12 @@ const schema = z
     tlsCaFile: z.string().optional().describe('file with the CA certificates of the NATS servers'),
     tlsCertFile: z.string().optional().describe('client certificate file'),
     tlsKeyFile: z.string().optional().describe('key file of the client certificate'),
+    clusterSecret: z
+      .string()
+      .min(1)
+      .max(1_024)
+      .optional()
+      .describe('secret of the cluster: a node without it, or with another, does not start; fixed at creation'),
     partitions: z
       .int()
       .min(1)
@@ -80,6 +86,9 @@ const schema = z
 
 export type NodeConfig = z.output<typeof schema>;
 
+/** Options whose values are never printed or logged. */
+const secretOptions: ReadonlySet<string> = new Set(['password', 'token', 'clusterSecret']);
+
 /** A configuration that no node can start with. `problems` has one line for each thing that is wrong. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
@@ -96,11 +105,14 @@ export const configOptions: readonly {
   readonly flag: string;
   readonly env: string;
   readonly what: string;
+  /** Its value must not be printed or logged. */
+  readonly isSecret: boolean;
 }[] = Object.entries(schema.shape).map(([key, field]) => ({
   key,
   flag: `--${words(key).join('-')}`,
   env: `MUSTER_${words(key).join('_').toUpperCase()}`,
   what: field.description ?? '',
+  isSecret: secretOptions.has(key),
 }));
 
 /**
@@ -133,7 +145,8 @@ export function readConfig(sources: {
   if (!parsed.success) {
     for (const { path, message } of parsed.error.issues) {
       const key = String(path[0] ?? '');
-      problems.push(`${key} = ${JSON.stringify(merged[key])}: ${message}`);
+      const value = secretOptions.has(key) ? '(set)' : JSON.stringify(merged[key]);
+      problems.push(`${key} = ${value}: ${message}`);
     }
   }
   if (problems.length > 0 || !parsed.success) throw new ConfigError(problems);

@@ -5,12 +5,10 @@
  */
 
 import { hostname } from 'node:os';
-import { obeyClusterRecord } from '@muster/cluster';
 import type { GroupConfig } from '@muster/group';
 import {
   type BusProblem,
   connectNats,
-  ensureLogStreams,
   JetStreamLogStore,
   NatsBus,
   openLeaseStore,
@@ -21,10 +19,11 @@ import {
   tooOldFor,
 } from '@muster/nats';
 import type { Incarnation, NodeId } from '@muster/protocol';
-import { incarnation as incarnationOf, logId, monotonicMs, nodeId, Subjects } from '@muster/protocol';
+import { incarnation as incarnationOf, monotonicMs, nodeId, Subjects } from '@muster/protocol';
 import type { Logger } from 'pino';
 import { assembleNode } from './assembly.js';
 import type { NodeConfig } from './config.js';
+import { obeyRecord, obeyStreams } from './restore/obey.js';
 
 export type RunningNode = {
   readonly node: NodeId;
@@ -46,7 +45,8 @@ const random = new SystemRandom();
 
 /**
  * Starts a node.
- * @throws NatsConnectError, ServerUnfit, LeaseStreamError, ClusterRecordMismatch, NodeIdInUse, LogStreamError: each says what was found and what is allowed
+ * @throws NatsConnectError, ServerUnfit, LeaseStreamError, ClusterRecordMismatch, ClusterRecordLost, LogRestoring, NodeIdInUse,
+ *   LogStreamError: each says what was found and what is allowed
  */
 export async function startNode(config: NodeConfig, log: Logger): Promise<RunningNode> {
   const node = nodeId(
@@ -75,25 +75,11 @@ export async function startNode(config: NodeConfig, log: Logger): Promise<Runnin
     }
     const { cluster } = config;
     const leases = await openLeaseStore(connection, { cluster, replicas, existingReplicas: 'any' });
-    const record = await obeyClusterRecord(
-      leases,
-      clock,
-      { partitionCount: config.partitions, streamCount: config.logStreams, replicas: config.replicas },
-      {
-        format: 1,
-        clusterId: random.id(),
-        logId: logId(random.id()),
-        partitionCount: config.partitions ?? 50,
-        streamCount: Math.min(config.logStreams ?? (replicas > 1 ? 8 : 1), config.partitions ?? 50),
-        replicas,
-        epochFloor: 0,
-      },
-    );
+    const record = await obeyRecord(connection, leases, { clock, random }, config, replicas);
     const { partitionCount, streamCount } = record;
     // Only the record has told how many replicas there must be.
     await openLeaseStore(connection, { cluster, replicas: record.replicas });
-    const placement = { cluster, subjects, logId: record.logId, partitionCount, streamCount };
-    await ensureLogStreams(connection, { ...placement, replicas: record.replicas });
+    const placement = await obeyStreams(connection, leases, clock, { cluster, subjects }, record);
     const store = new JetStreamLogStore(connection, placement);
 
     const identity = {
@@ -105,7 +91,7 @@ export async function startNode(config: NodeConfig, log: Logger): Promise<Runnin
       epochFloor: record.epochFloor,
     };
     const ports = { bus, store, room: store, leases, clock, random, defer: setImmediate };
-    const parts = assembleNode(identity, ports, toGroupConfig(config), nodeLog);
+    const parts = assembleNode(identity, ports, toGroupConfig(config, record.generationFloor), nodeLog);
     endings.push(parts.stop);
     await parts.cluster.start();
     endings.push(await startService(connection, { cluster, node, incarnation }));
@@ -172,7 +158,7 @@ function connectOptions(config: NodeConfig) {
   };
 }
 
-function toGroupConfig(config: NodeConfig): GroupConfig {
+function toGroupConfig(config: NodeConfig, generationFloor: number): GroupConfig {
   return {
     minSessionTimeoutMs: config.groupMinSessionTimeoutMs,
     maxSessionTimeoutMs: config.groupMaxSessionTimeoutMs,
@@ -180,5 +166,6 @@ function toGroupConfig(config: NodeConfig): GroupConfig {
     maxSize: config.groupMaxSize,
     offsetsRetentionMs: config.offsetsRetentionMinutes * 60_000,
     offsetMetadataMaxLength: config.offsetMetadataMaxBytes,
+    generationFloor,
   };
 }

@@ -5,6 +5,9 @@
 import type { LogId, Partition, Subjects } from '@muster/protocol';
 import { partition as toPartition } from '@muster/protocol';
 
+/** Most log streams of a cluster. */
+export const LOG_STREAMS_MAX = 64;
+
 export type LogPlacement = {
   /** Name of the cluster: letters, digits, `_` and `-`. */
   readonly cluster: string;
@@ -20,7 +23,7 @@ export function logStreamOf(placement: LogPlacement, partition: Partition): stri
 }
 
 /** @returns the name of log stream number `index` */
-export function logStreamName({ cluster }: LogPlacement, index: number): string {
+export function logStreamName({ cluster }: Pick<LogPlacement, 'cluster'>, index: number): string {
   return `MUSTER_${cluster}_LOG_${index}`;
 }
 

@@ -15,7 +15,7 @@ import { tooOldFor } from './server-requirements.js';
 
 export type LogStreamOptions = LogPlacement & {
   readonly replicas: number;
-  /** `verify`: somebody else makes the streams (a CRD, an operator); a missing one is an error. Default `create`. */
+  /** `verify`: they have been made before, or somebody else makes them; a missing one is an error. Default `create`. */
   readonly provision?: 'create' | 'verify';
   /** How long to go on while JetStream cannot answer, in ms. Default 15,000. */
   readonly patienceMs?: number;
@@ -74,7 +74,7 @@ async function ensureStream(
   index: number,
   giveUpAt: number,
 ): Promise<void> {
-  const wanted = wantedConfig(options, index);
+  const wanted = logStreamConfig(options, index);
   const name = logStreamName(options, index);
   for (let overlaps = 0; ; ) {
     const tried = await tryOnce(api, name, wanted, options.provision ?? 'create');
@@ -91,7 +91,7 @@ async function ensureStream(
 }
 
 /** @returns the settings that the stream must have; all others are the server's defaults */
-function wantedConfig(options: LogStreamOptions, index: number): JsonMap {
+export function logStreamConfig(options: LogStreamOptions, index: number): JsonMap {
   return {
     name: logStreamName(options, index),
     subjects: logStreamSubjects(options, index),
