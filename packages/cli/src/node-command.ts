@@ -29,6 +29,9 @@ export function nodeCommand(cli: Cli): Command {
   });
 }
 
+/** What a node whose incarnation is over gets to take leave of NATS: its connection may be half-open. */
+const STOP_MS_MAX = 1_000;
+
 async function runNode(flags: Readonly<Record<string, unknown>>, { io }: Cli): Promise<number> {
   const config = readConfig({ flags, env: io.env, file: await readConfigFile(flags['config']) });
   const log = pino({ level: config.logLevel, name: 'muster' });
@@ -37,8 +40,10 @@ async function runNode(flags: Readonly<Record<string, unknown>>, { io }: Cli): P
     const ended = await Promise.race([node.over.then((detail) => ({ detail })), signalled()]);
     if (ended !== undefined) {
       log.fatal({ detail: ended.detail }, 'this incarnation is over: start the node again');
-      await node.stop();
-      return exitCodes.failed;
+      await Promise.race([node.stop(), new Promise((resolve) => setTimeout(resolve, STOP_MS_MAX))]);
+      // Timers of what was under way (claims, appends without an answer) would keep the process up to ten seconds more, and
+      // whoever starts nodes starts the next one only then.
+      process.exit(exitCodes.failed);
     }
     void signalled().then(() => {
       log.warn('second signal: ending at once');
