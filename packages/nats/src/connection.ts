@@ -9,7 +9,7 @@
 
 import { readFile } from 'node:fs/promises';
 import type { Authenticator, ConnectionOptions, NatsConnection, TlsOptions } from 'nats';
-import { connect, credsAuthenticator, NatsError, nkeyAuthenticator } from 'nats';
+import { connect, credsAuthenticator, jwtAuthenticator, NatsError, nkeyAuthenticator } from 'nats';
 import { linkOf } from './link.js';
 
 /** Files and switches of TLS. Paths are read at every dial, so that renewed certificates are picked up. */
@@ -31,6 +31,8 @@ export type ConnectNatsOptions = {
   readonly token?: string;
   /** Seed of an nkey, `SU...`. */
   readonly nkeySeed?: string;
+  /** JWT of the user; `nkeySeed` signs for it. Without a seed the account must allow bearer tokens. */
+  readonly userJwt?: string;
   /** Credentials file with a JWT and a seed; read once. */
   readonly credsFile?: string;
   readonly tls?: NatsTls;
@@ -130,11 +132,16 @@ async function toClientOptions(options: ConnectNatsOptions): Promise<ConnectionO
 }
 
 async function toAuthenticator(options: ConnectNatsOptions): Promise<Authenticator | undefined> {
-  const ways = [options.user, options.token, options.nkeySeed, options.credsFile].filter((way) => way !== undefined);
+  const { userJwt } = options;
+  const ways = [options.user, options.token, userJwt ?? options.nkeySeed, options.credsFile].filter(
+    (way) => way !== undefined,
+  );
   if (ways.length > 1) {
-    throw new NatsConnectError('BAD_OPTION', 'user, token, nkeySeed and credsFile exclude each other');
+    throw new NatsConnectError('BAD_OPTION', 'user, token, nkeySeed or userJwt, and credsFile exclude each other');
   }
-  if (options.nkeySeed !== undefined) return nkeyAuthenticator(new TextEncoder().encode(options.nkeySeed));
+  const seed = options.nkeySeed === undefined ? undefined : new TextEncoder().encode(options.nkeySeed);
+  if (userJwt !== undefined) return seed === undefined ? jwtAuthenticator(userJwt) : jwtAuthenticator(userJwt, seed);
+  if (seed !== undefined) return nkeyAuthenticator(seed);
   if (options.credsFile === undefined) return undefined;
   try {
     return credsAuthenticator(await readFile(options.credsFile));
