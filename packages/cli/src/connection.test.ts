@@ -90,14 +90,59 @@ describe('a NATS context', () => {
   test.each([
     ['no JSON', '{', /is no JSON/],
     ['a wrong type', { url: 7 }, /url: /],
-    ['a JetStream domain', { jetstream_domain: 'hub' }, /jetstream_domain, which muster does not support/],
-    ['a proxy', { socks_proxy: 'x' }, /socks_proxy/],
+    ['a JetStream domain', { jetstream_domain: 'hub' }, /jetstream_domain, which muster does not support: .*account/],
+    ['a JetStream prefix', { jetstream_api_prefix: 'hub.API' }, /jetstream_api_prefix, which muster does not/],
+    ['a proxy', { socks_proxy: 'x' }, /socks_proxy, .*connects directly/],
+    ['credentials in another store', { creds: 'op://vault/item' }, /refers to op:, which muster does not read/],
   ])('with %s is refused', async (_, content, message) => {
     await saveContext('bad', content);
     await expect(read({ context: 'bad' })).rejects.toThrow(message);
   });
   test.each(['../secret', 'a/b', '..'])('cannot be %j', async (context) => {
     await expect(read({ context })).rejects.toMatchObject({ exitCode: 2 });
+  });
+  it('may name its files with file://', async () => {
+    await saveContext('f', { creds: 'file:///a.creds' });
+    expect((await read({ context: 'f' })).nats.credsFile).toBe('/a.creds');
+  });
+  it('with a JWT signs with the seed beside it, else with that of the nkey file, else not at all', async () => {
+    const [own, other] = [`SU${'A'.repeat(56)}`, `SU${'B'.repeat(56)}`];
+    await writeFile(join(home, 'my.nk'), other);
+    await saveContext('both', { user_jwt: 'a.b.c', user_seed: own, nkey: '~/my.nk' });
+    await saveContext('file', { user_jwt: 'a.b.c', nkey: '~/my.nk' });
+    await saveContext('bearer', { user_jwt: 'a.b.c' });
+    expect((await read({ context: 'both' })).nats).toMatchObject({ userJwt: 'a.b.c', nkeySeed: own });
+    expect((await read({ context: 'file' })).nats).toMatchObject({ userJwt: 'a.b.c', nkeySeed: other });
+    const { nats } = await read({ context: 'bearer' });
+    expect(nats).toMatchObject({ userJwt: 'a.b.c' });
+    expect(nats).not.toHaveProperty('nkeySeed');
+  });
+  describe('that refers to nsc', () => {
+    const saveNsc = async (script: string) => {
+      await mkdir(join(home, 'bin'), { recursive: true });
+      await writeFile(join(home, 'bin/nsc'), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+    };
+    beforeEach(() => saveContext('nsc', { nsc: 'nsc://op/account/user' }));
+    const ask = () => read({ context: 'nsc' }, { PATH: `${join(home, 'bin')}:/usr/bin:/bin` });
+
+    it('gets credentials and servers from that tool', async () => {
+      await saveNsc(
+        `test "$*" = "generate profile nsc://op/account/user" && echo '{"user_creds":"/u.creds","operator":{"service":["nats://a:1","nats://b:2"]}}'`,
+      );
+      expect((await ask()).nats).toMatchObject({ credsFile: '/u.creds', servers: ['nats://a:1', 'nats://b:2'] });
+    });
+    it('says so where the tool is missing', async () => {
+      const asking = read({ context: 'nsc' }, { PATH: home });
+      await expect(asking).rejects.toMatchObject({ exitCode: 3, message: expect.stringContaining('no "nsc" on PATH') });
+    });
+    test.each([
+      ['echo "no such user" >&2; exit 1', /failed: no such user/],
+      ['echo nonsense', /its answer is no JSON/],
+      ["echo '{}'", /names no credentials file/],
+    ])('says why it did not work: %s', async (script, message) => {
+      await saveNsc(script);
+      await expect(ask()).rejects.toThrow(message);
+    });
   });
   it('brings its certificates, with the tilde of natscli', async () => {
     await saveContext('tls', { ca: '~/ca.pem', cert: '/c.pem', key: '/k.pem', tls_first: true });

@@ -119,6 +119,9 @@ type Auth = {
   readonly token?: string;
   readonly creds?: string;
   readonly nkey?: string;
+  /** From a context only, as its seed. */
+  readonly jwt?: string;
+  readonly seed?: string;
 };
 
 /** @returns who we are by these options; undefined where they do not say */
@@ -140,8 +143,10 @@ function authOf(options: Auth, home: string): Auth | undefined {
 
 function contextAuth(context: NatsContext | undefined): Auth | undefined {
   if (context === undefined) return undefined;
-  const { user, password, token, creds, nkey } = context;
+  const { user, password, token, creds, nkey, user_jwt: jwt, user_seed: seed } = context;
   if (creds !== '') return { creds };
+  // natscli: a JWT is signed for with the seed beside it, else with that of the nkey file; without either it is a bearer's.
+  if (jwt !== '') return { jwt, ...(seed === '' ? {} : { seed }), ...(nkey === '' ? {} : { nkey }) };
   if (nkey !== '') return { nkey };
   if (token !== '') return { token };
   if (user === '') return undefined;
@@ -150,6 +155,10 @@ function contextAuth(context: NatsContext | undefined): Auth | undefined {
 
 async function natsAuth(auth: Auth): Promise<Partial<ConnectNatsOptions>> {
   if (auth.creds !== undefined) return { credsFile: auth.creds };
+  if (auth.jwt !== undefined) {
+    const seed = auth.seed ?? (auth.nkey === undefined ? undefined : await readSeed(auth.nkey));
+    return { userJwt: auth.jwt, ...(seed === undefined ? {} : { nkeySeed: seed }) };
+  }
   if (auth.nkey !== undefined) return { nkeySeed: await readSeed(auth.nkey) };
   if (auth.token !== undefined) return { token: auth.token };
   if (auth.user !== undefined) return { user: auth.user, pass: auth.password ?? '' };

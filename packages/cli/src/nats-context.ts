@@ -9,6 +9,7 @@ import { isAbsolute, join } from 'node:path';
 import { z } from 'zod';
 import { exitCodes } from './exit-codes.js';
 import { CliError } from './failure.js';
+import { askNsc } from './nsc.js';
 
 const text = z.string().default('');
 
@@ -27,6 +28,7 @@ const schema = z.object({
   inbox_prefix: text,
   nsc: text,
   user_jwt: text,
+  user_seed: text,
   socks_proxy: text,
   jetstream_domain: text,
   jetstream_api_prefix: text,
@@ -34,8 +36,19 @@ const schema = z.object({
 
 export type NatsContext = z.output<typeof schema> & { readonly name: string };
 
-/** Keys that would change where a request goes or who asks, and that are not understood here: refused rather than ignored. */
-const unsupported = ['nsc', 'user_jwt', 'socks_proxy', 'jetstream_domain', 'jetstream_api_prefix'] as const;
+const ownJetStream = 'coordinators and workers use the JetStream of the account that they are connected to, as $JS.API';
+
+/** Keys that would change where a request goes, and that cannot be followed here: refused rather than ignored, with the reason. */
+const unsupported = {
+  socks_proxy: 'the NATS client for Node.js connects directly only',
+  jetstream_domain: ownJetStream,
+  jetstream_api_prefix: ownJetStream,
+} as const satisfies Partial<Record<keyof z.output<typeof schema>, string>>;
+const unsupportedKeys = Object.keys(unsupported).filter(isUnsupported);
+
+function isUnsupported(key: string): key is keyof typeof unsupported {
+  return Object.hasOwn(unsupported, key);
+}
 
 export interface ContextPlace {
   readonly home: string;
@@ -59,7 +72,11 @@ export async function readNatsContext(
     throw new CliError(exitCodes.usage, `${JSON.stringify(name)} is no name of a NATS context`);
   }
   const path = isPath ? name : join(folder, 'context', `${name}.json`);
-  return checkContext(name, path, await readContextFile(name, path, folder), place.home);
+  const context = checkContext(name, path, await readContextFile(name, path, folder), place.home);
+  if (context.nsc === '') return context;
+  // natscli: what nsc knows is the credentials file, and the server where the context names none.
+  const profile = await askNsc(context.nsc, place);
+  return { ...context, creds: profile.credsFile, url: context.url === '' ? profile.url : context.url };
 }
 
 async function readContextFile(name: string, path: string, folder: string): Promise<unknown> {
@@ -91,17 +108,29 @@ function checkContext(name: string, path: string, content: unknown, home: string
     const problems = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
     throw new CliError(exitCodes.usage, `${path} is no NATS context: ${problems.join('; ')}`);
   }
-  const used = unsupported.filter((key) => parsed.data[key] !== '');
-  if (used.length > 0) {
+  const used = unsupportedKeys.find((key) => parsed.data[key] !== '');
+  if (used !== undefined) {
     throw new CliError(
       exitCodes.usage,
-      `the NATS context ${JSON.stringify(name)} uses ${used.join(', ')}, which muster does not support`,
+      `the NATS context ${JSON.stringify(name)} uses ${used}, which muster does not support: ${unsupported[used]}`,
       'make a context without it, or connect with --server and --creds',
     );
   }
-  const file = (path: string) => expandHome(path, home);
+  const file = (path: string) => fileOf(name, path, home);
   const { creds, nkey, cert, key, ca } = parsed.data;
   return { ...parsed.data, name, creds: file(creds), nkey: file(nkey), cert: file(cert), key: file(key), ca: file(ca) };
+}
+
+/** @returns the path; throws CliError for a reference to another kind of store, which newer versions of natscli know */
+function fileOf(context: string, reference: string, home: string): string {
+  const [, scheme, rest = ''] = /^([a-z]{2,}):(?:\/\/)?(.*)$/i.exec(reference) ?? [];
+  if (scheme === undefined) return expandHome(reference, home);
+  if (scheme.toLowerCase() === 'file') return expandHome(rest, home);
+  throw new CliError(
+    exitCodes.usage,
+    `the NATS context ${JSON.stringify(context)} refers to ${scheme}:, which muster does not read`,
+    'keep it in a file, or connect with --server and --creds',
+  );
 }
 
 /** natscli writes paths with a tilde. */
