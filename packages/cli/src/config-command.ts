@@ -9,12 +9,13 @@ import type { Command } from 'commander';
 import { examples } from './commands.js';
 import { exitCodes } from './exit-codes.js';
 import type { Cli } from './io.js';
-import { readConfigFile } from './node-command.js';
+import { CONFIG_FILE, readConfigFile } from './node-command.js';
 import { type Cell, type OutputOptions, outputOption, type Row, show } from './output.js';
 
 type ConfigFlags = OutputOptions & Readonly<Record<string, unknown>>;
 
-const secrets: ReadonlySet<string> = new Set(['password', 'token']);
+/** By their names, so that one that is added later is none that is forgotten. */
+const secretName = /password|token|secret/i;
 
 export function addConfig(program: Command, cli: Cli): void {
   const config = program.command('config').description('check and print the configuration of a coordinator node');
@@ -46,7 +47,7 @@ export function addConfig(program: Command, cli: Cli): void {
   const print = withNodeFlags(
     config.command('print').description('print every option with its value and where it comes from'),
   );
-  examples(print, 'muster config print', 'muster config print --config node.json -o csv');
+  examples(print, 'muster config print', 'muster config print --config node.yaml -o csv');
   print.addOption(outputOption()).action(async (flags: ConfigFlags) => {
     const { config: settings, sourceOf } = await effective(flags, cli);
     const rows = configOptions.map(({ key, flag, env, what }): Row => {
@@ -55,9 +56,9 @@ export function addConfig(program: Command, cli: Cli): void {
     show(cli.io, flags.output, {
       columns: [
         { key: 'option', title: 'OPTION' },
-        { key: 'value', title: 'VALUE' },
+        { key: 'value', title: 'VALUE', isElastic: true },
         { key: 'source', title: 'SOURCE' },
-        { key: 'meaning', title: 'MEANING' },
+        { key: 'meaning', title: 'MEANING', isElastic: true, leaveOut: 1 },
       ],
       rows,
       name: 'option',
@@ -69,7 +70,7 @@ export function addConfig(program: Command, cli: Cli): void {
 }
 
 function withNodeFlags(command: Command): Command {
-  command.option('--config <file>', 'JSON file with options; flags and environment go before it');
+  command.option('--config <file>', CONFIG_FILE);
   for (const { flag, env, what } of configOptions) command.option(`${flag} <value>`, `${what} [env: ${env}]`);
   return command;
 }
@@ -99,7 +100,7 @@ function shownValue(key: string, settings: NodeConfig): Cell {
   const value = new Map<string, unknown>(Object.entries(settings)).get(key);
   if (value === undefined) return null;
   // S1
-  if (secrets.has(key)) return '(set)';
+  if (secretName.test(key)) return '(set)';
   if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') return value;
   return Array.isArray(value) ? value.map((entry) => withoutPassword(String(entry))) : JSON.stringify(value);
 }

@@ -131,7 +131,8 @@ function sayHowToConnect(
   const name = topic[0]?.name ?? 'orders';
   const ofCluster = cluster === 'default' ? '' : ` --cluster ${cluster}`;
   io.out(`
-nats-server ${version} at ${url}, coordinator of cluster "${cluster}" ready${store === null ? '; nothing is kept at the end' : `, kept in ${store}`}
+nats-server ${version} at ${url}
+coordinator of cluster "${cluster}" ready; ${store === null ? 'nothing is kept at the end' : `kept in ${store}`}
 
 In another terminal:
   export NATS_URL=${url}

@@ -5,6 +5,7 @@
 import { once } from 'node:events';
 import { homedir } from 'node:os';
 import type { Readable } from 'node:stream';
+import { listenForEnd } from './ending.js';
 
 export interface Io {
   readonly stdin: Readable;
@@ -15,13 +16,18 @@ export interface Io {
   /** Whether standard output is a terminal. */
   readonly isTerminal: boolean;
   readonly hasColor: boolean;
+  /** Width of the terminal that standard output is; undefined where it is none. */
+  readonly columns: number | undefined;
   /** Results: what a pipe wants. */
   out(text: string): void;
   /** Settles when who reads the results has caught up: what streams waits for it, so that memory stays bounded. */
   drained(): Promise<void>;
   /** Everything said to a person beside the result. */
   err(text: string): void;
-  /** Aborts at Ctrl-C or SIGTERM. From the first call on these no longer end the process by themselves; a second one does. */
+  /**
+   * Aborts at Ctrl-C, SIGTERM, a closed terminal, or when whoever started us is gone. From the first call on signals no longer end the
+   * process by themselves; a second one does.
+   */
   interrupted(): AbortSignal;
 }
 
@@ -34,8 +40,6 @@ export interface Cli {
 const COLUMNS = 80;
 const STAY_MS = 3_600_000;
 const EXIT_OF_SECOND_SIGNAL = 130;
-/** A second signal within this time belongs to the first: terminals and npm each pass it on. */
-const SECOND_SIGNAL_AFTER_MS = 500;
 
 /** @returns the surroundings of this process */
 export function processIo(): Io {
@@ -50,6 +54,9 @@ export function processIo(): Io {
     isInteractive: Boolean(stdin.isTTY && stdout.isTTY),
     isTerminal: Boolean(stdout.isTTY),
     hasColor: Boolean(stdout.isTTY) && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb',
+    get columns() {
+      return stdout.isTTY ? stdout.columns : undefined;
+    },
     out: (text) => void stdout.write(text),
     drained: async () => {
       if (stdout.writableNeedDrain) await once(stdout, 'drain');
@@ -64,16 +71,10 @@ export function processIo(): Io {
 
 function onSignals(): AbortController {
   const controller = new AbortController();
-  let firstAt: number | undefined;
-  const onSignal = () => {
-    const now = performance.now();
-    if (firstAt === undefined) {
-      firstAt = now;
-      controller.abort();
-    } else if (now - firstAt > SECOND_SIGNAL_AFTER_MS) process.exit(EXIT_OF_SECOND_SIGNAL);
-  };
-  process.on('SIGINT', onSignal);
-  process.on('SIGTERM', onSignal);
+  listenForEnd(
+    () => controller.abort(),
+    () => process.exit(EXIT_OF_SECOND_SIGNAL),
+  );
   return controller;
 }
 

@@ -1,5 +1,5 @@
 /**
- * `muster node`: one coordinator node as a process. SIGTERM and SIGINT drain it; a second signal ends it at once.
+ * `muster node`: one coordinator node as a process. SIGTERM, SIGINT and SIGHUP drain it; a second signal ends it at once.
  *
  * Flags are made from the node's own list of options, so that they cannot fall behind it.
  */
@@ -8,21 +8,24 @@ import { readFile } from 'node:fs/promises';
 import { ConfigError, configOptions, readConfig, startNode } from '@muster/coordinator';
 import { Command } from 'commander';
 import { pino } from 'pino';
+import { parse as parseYaml } from 'yaml';
 import { examples } from './commands.js';
+import { listenForEnd } from './ending.js';
 import { exitCodes } from './exit-codes.js';
 import type { Cli } from './io.js';
 
+/** What `--config` takes, for every command that has it. */
+export const CONFIG_FILE = 'file with options, YAML (.yaml, .yml) or JSON; flags and environment go before it';
+
 /** @returns the command, with one flag for each option of a node */
 export function nodeCommand(cli: Cli): Command {
-  const command = new Command('node')
-    .description('run a coordinator node')
-    .option('--config <file>', 'JSON file with options; flags and environment go before it');
+  const command = new Command('node').description('run a coordinator node').option('--config <file>', CONFIG_FILE);
   for (const { flag, env, what } of configOptions) command.option(`${flag} <value>`, `${what} [env: ${env}]`);
   examples(
     command,
     'muster node --servers nats://127.0.0.1:4222',
     'muster node --cluster orders --id a --servers nats://n1:4222,nats://n2:4222 --creds-file node.creds',
-    'MUSTER_LOG_LEVEL=debug muster node --config node.json',
+    'MUSTER_LOG_LEVEL=debug muster node --config node.yaml',
   );
   return command.action(async (flags: Record<string, unknown>) => {
     cli.exitCode = await runNode(flags, cli);
@@ -35,9 +38,19 @@ const STOP_MS_MAX = 1_000;
 async function runNode(flags: Readonly<Record<string, unknown>>, { io }: Cli): Promise<number> {
   const config = readConfig({ flags, env: io.env, file: await readConfigFile(flags['config']) });
   const log = pino({ level: config.logLevel, name: 'muster' });
+  // Until the node has started there is nothing to hand over.
+  let onTold = (): void => process.exit(exitCodes.ok);
+  const onAgain = () => {
+    log.warn('second signal: ending at once');
+    process.exit(exitCodes.failed);
+  };
+  listenForEnd(() => onTold(), onAgain);
   try {
     const node = await startNode(config, log);
-    const ended = await Promise.race([node.over.then((detail) => ({ detail })), signalled()]);
+    const told = new Promise<undefined>((resolve) => {
+      onTold = () => resolve(undefined);
+    });
+    const ended = await Promise.race([node.over.then((detail) => ({ detail })), told]);
     if (ended !== undefined) {
       log.fatal({ detail: ended.detail }, 'this incarnation is over: start the node again');
       await Promise.race([node.stop(), new Promise((resolve) => setTimeout(resolve, STOP_MS_MAX))]);
@@ -45,10 +58,6 @@ async function runNode(flags: Readonly<Record<string, unknown>>, { io }: Cli): P
       // whoever starts nodes starts the next one only then.
       process.exit(exitCodes.failed);
     }
-    void signalled().then(() => {
-      log.warn('second signal: ending at once');
-      process.exit(exitCodes.failed);
-    });
     await node.drain();
     return exitCodes.ok;
   } catch (error) {
@@ -60,27 +69,17 @@ async function runNode(flags: Readonly<Record<string, unknown>>, { io }: Cli): P
   }
 }
 
-/** @returns what is in the file; throws ConfigError where it cannot be read as JSON */
+/** @returns what is in the file; throws ConfigError where it cannot be read as YAML (.yaml, .yml) or JSON (any other name) */
 export async function readConfigFile(path: unknown): Promise<unknown> {
   if (typeof path !== 'string') return undefined;
+  const isYaml = /\.ya?ml$/i.test(path);
   try {
-    return JSON.parse(await readFile(path, 'utf8'));
+    const content = await readFile(path, 'utf8');
+    // Nothing but comments is a file without options.
+    return isYaml ? (parseYaml(content) ?? {}) : JSON.parse(content);
   } catch (cause) {
     throw new ConfigError([
-      `--config ${path} cannot be read as JSON: ${cause instanceof Error ? cause.message : String(cause)}`,
+      `--config ${path} cannot be read as ${isYaml ? 'YAML' : 'JSON'}: ${cause instanceof Error ? cause.message.trimEnd() : String(cause)}`,
     ]);
   }
-}
-
-/** Settles at the next SIGTERM or SIGINT. */
-function signalled(): Promise<undefined> {
-  return new Promise((resolve) => {
-    const settle = () => {
-      process.off('SIGTERM', settle);
-      process.off('SIGINT', settle);
-      resolve(undefined);
-    };
-    process.on('SIGTERM', settle);
-    process.on('SIGINT', settle);
-  });
 }

@@ -13,13 +13,20 @@ export class FakeIo implements Io {
   readonly isInteractive = false;
   readonly isTerminal = false;
   readonly hasColor = false;
+  readonly columns: number | undefined;
   readonly interruption = new AbortController();
   stdout = '';
   stderr = '';
 
   constructor(
-    options: { readonly env?: Record<string, string>; readonly home?: string; readonly stdin?: string } = {},
+    options: {
+      readonly env?: Record<string, string>;
+      readonly home?: string;
+      readonly stdin?: string;
+      readonly columns?: number;
+    } = {},
   ) {
+    this.columns = options.columns;
     this.env = { ...options.env };
     this.home = options.home ?? '/nonexistent';
     this.stdin = Readable.from(options.stdin === undefined ? [] : [options.stdin]);

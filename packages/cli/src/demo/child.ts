@@ -32,7 +32,9 @@ export class Child {
     this.logFile = join(options.logFolder, `${options.name}.log`);
     const log = openSync(this.logFile, 'a');
     const script = fileURLToPath(new URL(options.script, import.meta.url));
-    this.#process = fork(script, options.args, { stdio: ['ignore', log, log, 'ipc'] });
+    // A process group of its own: Ctrl-C at a terminal reaches the demonstration alone, which ends its children in order. They end by
+    // themselves when the channel to it breaks.
+    this.#process = fork(script, options.args, { stdio: ['ignore', log, log, 'ipc'], detached: true });
     if (options.onReport !== undefined) this.#process.on('message', options.onReport);
     this.#exited = new Promise((resolve) => {
       this.#process.once('exit', (code) => {

@@ -4,6 +4,7 @@
 
 import { Command } from 'commander';
 import { examples } from '../commands.js';
+import { listenForEnd } from '../ending.js';
 import { exitCodes } from '../exit-codes.js';
 import type { Cli } from '../io.js';
 import { makeDisplay } from './display.js';
@@ -28,17 +29,14 @@ export function demoCommand(cli: Cli): Command {
 async function runDemo(options: DemoOptions): Promise<number> {
   const display = makeDisplay(options.json ? process.stderr : process.stdout);
   const demo = new Demo(options, display);
-  let signalledAt: number | undefined;
-  const onSignal = () => {
-    const now = performance.now();
-    if (signalledAt === undefined) {
-      signalledAt = now;
+  const stopListening = listenForEnd(
+    () => {
       display.say('ending: the producer stops, the workers finish what is left');
       demo.end();
-    } else if (now - signalledAt > secondSignalAfterMs) process.exit(exitCodes.failed);
-  };
-  process.on('SIGINT', onSignal);
-  process.on('SIGTERM', onSignal);
+    },
+    () => process.exit(exitCodes.failed),
+    secondSignalAfterMs,
+  );
   try {
     const result = await demo.run();
     if (options.json) process.stdout.write(`${JSON.stringify(result)}\n`);
@@ -48,7 +46,6 @@ async function runDemo(options: DemoOptions): Promise<number> {
     if (options.json) process.stdout.write(`${JSON.stringify({ ok: false, error: String(error) })}\n`);
     return exitCodes.failed;
   } finally {
-    process.off('SIGINT', onSignal);
-    process.off('SIGTERM', onSignal);
+    stopListening();
   }
 }

@@ -90,10 +90,10 @@ class LiveDisplay implements Display {
   }
   say(line: string): void {
     if (this.#picture === undefined) {
-      this.#out.write(`${line}\n`);
+      this.#out.write(`${folded(line, this.#out.columns)}\n`);
       return;
     }
-    this.#said.push(line);
+    this.#said.push(...folded(line, this.#out.columns).split('\n'));
     this.show(this.#picture);
   }
   show(picture: Picture): void {
@@ -117,9 +117,26 @@ class LiveDisplay implements Display {
     }
     const line =
       `${seconds(picture.elapsedMs)} of ${seconds(picture.durationMs)}   group ${group.state}, generation ${group.generation}, ` +
-      `coordinator ${group.coordinator}   ${picture.producedPerSecond}/s produced, ${picture.handledPerSecond}/s handled, lag ${picture.lag}`;
+      `coordinator ${group.coordinator}\n${picture.producedPerSecond}/s produced, ${picture.handledPerSecond}/s handled, lag ${picture.lag}`;
     return `${line}\n${nodes.toString()}\n${workers.toString()}`;
   }
+}
+
+const COLUMNS = 80;
+
+/** The picture is erased line by line: one that the terminal folds by itself would be counted wrong. @returns it with line ends between words */
+function folded(line: string, columns = COLUMNS): string {
+  const rows: string[] = [];
+  let row = '';
+  for (const word of line.split(' ')) {
+    const longer = row === '' ? word : `${row} ${word}`;
+    if (longer.length <= columns || row === '') row = longer;
+    else {
+      rows.push(row);
+      row = `  ${word}`;
+    }
+  }
+  return [...rows, row].join('\n');
 }
 
 function seconds(ms: number): string {

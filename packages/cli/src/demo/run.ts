@@ -90,6 +90,7 @@ export class Demo {
       const watch = new ClusterWatch(new NatsBus(connection), subjects, coordinatorPartitions);
       this.#startNodes(nats.urls, logFolder);
       await this.#until('every coordinator partition has an owner', () => watch.isComplete);
+      if (this.#ending.signal.aborted) return this.#close();
       muster = await connect({ cluster, servers: [...nats.urls], name: 'demo-admin' });
       await muster.topics.create({ name: topic, partitions: this.#options.partitions, replicas: 3 });
       const admin = muster.admin();
@@ -122,6 +123,7 @@ export class Demo {
       await this.#rebalance('start', () => {
         for (let number = 1; number <= workers; number += 1) this.#startWorker(`worker-${number}`, servers, logFolder);
       });
+      if (this.#ending.signal.aborted) return;
       this.#startProducer(servers, logFolder, rate);
       await screen.start();
       const startedAt = performance.now();
@@ -190,6 +192,7 @@ export class Demo {
     const startedAt = performance.now();
     change();
     await this.#until(`the group has settled after the ${cause}`, () => this.#pool.isSettled);
+    if (!this.#pool.isSettled) return;
     // A joining worker is a member-to-be from the moment when its process is up and asks to join.
     const ms = Math.round(this.#pool.changedAt - Math.max(startedAt, this.#pool.startedAt));
     const after = this.#pool.owners();
@@ -248,7 +251,7 @@ export class Demo {
     const ok =
       totals.lost === 0 &&
       totals.outOfOrder === 0 &&
-      totals.produced > 0 &&
+      (totals.produced > 0 || this.#ending.signal.aborted) &&
       survived &&
       wasShown &&
       this.#failures.length === 0;
@@ -280,10 +283,10 @@ export class Demo {
     this.#display.say(`${name} failed: ${detail}`);
   }
 
-  /** Waits for a condition, bounded. @throws Error naming what did not come true */
+  /** Waits for a condition, bounded, or until the demonstration is being ended. @throws Error naming what did not come true */
   async #until(what: string, condition: () => boolean): Promise<void> {
     const deadline = performance.now() + settleTimeoutMs;
-    while (!condition()) {
+    while (!condition() && !this.#ending.signal.aborted) {
       const [failed] = this.#failures;
       if (failed !== undefined) throw new Error(`${failed} failed while waiting until ${what}`);
       const gone = [...this.#nodes.values()].find(({ isGone }) => isGone);
