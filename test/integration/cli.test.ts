@@ -1,22 +1,18 @@
 /**
- * The command line against a real server and a real coordinator. Most commands run inside this process (their own code, only
- * the streams are ours); what is about processes, signals and terminals runs as a process, in a pseudo-terminal of `script`.
+ * The command line against a real server and a real coordinator, inside this process: its own code, only the streams are ours.
+ * What is about processes, signals and terminals is in cli-terminal.test.ts and cli-ending.test.ts.
  */
 
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { type Consumer, connect, type Muster } from '@muster/worker';
+import type { Consumer, Muster } from '@muster/worker';
 import { connect as connectNats, nkeys } from 'nats';
 import { afterAll, beforeAll, describe, expect, it, test, vi } from 'vitest';
 import { parse as parseYaml } from 'yaml';
-import { FakeIo, type Ran, run } from '../../packages/cli/test/fake-io.js';
+import { FakeIo, run } from '../../packages/cli/test/fake-io.js';
+import { CliScene } from '../../packages/cli/test/scene.js';
 import { until } from '../world/processes.js';
-import { RealCluster } from '../world/real-cluster.js';
-
-const binary = fileURLToPath(new URL('../../packages/cli/dist/main.js', import.meta.url));
+import type { RealCluster } from '../world/real-cluster.js';
 
 const guard = nkeys.createUser();
 
@@ -32,64 +28,27 @@ authorization {
 no_auth_user: all
 `;
 
+let scene: CliScene;
 let cluster: RealCluster;
 let muster: Muster;
 let folder: string;
-let names = 0;
 
 vi.setConfig({ testTimeout: 30_000 });
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'muster-cli-'));
-  cluster = await RealCluster.start({ partitions: 4, nats: { extraConfig } });
-  await cluster.startInside('n1');
-  muster = await connect({ servers: cluster.nats.url, cluster: cluster.name });
+  scene = await CliScene.start(extraConfig);
+  ({ cluster, muster, folder } = scene);
 });
-afterAll(async () => {
-  await muster?.close({ timeoutMs: 2_000 });
-  await cluster?.close();
-  await rm(folder, { recursive: true, force: true });
-});
+afterAll(() => scene?.close());
 
-const environment = () => ({ NATS_URL: cluster.nats.url, MUSTER_CLUSTER: cluster.name });
-const newName = (what: string) => {
-  names += 1;
-  return `${what}-${names}`;
-};
-
-/** Runs a command line in this process, without a terminal. */
-function cli(...args: readonly string[]): Promise<Ran> {
-  return run(args, new FakeIo({ env: environment() }));
-}
-/** The same for a command that must work. @returns what it wrote */
-async function ok(...args: readonly string[]): Promise<string> {
-  const { code, stdout, stderr } = await cli(...args);
-  expect(code, `${args.join(' ')}\n${stderr}`).toBe(0);
-  return stdout;
-}
-async function rows(...args: readonly string[]): Promise<Record<string, unknown>[]> {
-  return JSON.parse(await ok(...args, '-o', 'json'));
-}
-
-/** A topic of two partitions with messages 1 to `count`, which take turns: the odd ones in partition 0. */
-async function newTopic(count = 0): Promise<string> {
-  const topic = newName('topic');
-  await ok('topics', 'create', topic, '--partitions', '2');
-  for (let number = 1; number <= count; number += 1) {
-    await ok('produce', topic, String(number), '--partition', String((number + 1) % 2));
-  }
-  return topic;
-}
-/** An empty group that has consumed a topic to its end. */
-async function newGroup(topic: string): Promise<string> {
-  const group = newName('group');
-  await ok('groups', 'reset-offsets', group, '--topic', topic, '--to-latest', '--execute');
-  return group;
-}
-async function offsetsOf(group: string): Promise<Record<string, number>> {
-  const offsets = await muster.admin().fetchOffsets(group);
-  return Object.fromEntries(offsets.map(({ topic, partition, offset }) => [`${topic}:${partition}`, offset]));
-}
+const environment = () => scene.environment;
+const newName = (what: string) => scene.newName(what);
+const cli = (...args: readonly string[]) => scene.cli(...args);
+const ok = (...args: readonly string[]) => scene.ok(...args);
+const rows = (...args: readonly string[]) => scene.rows(...args);
+const newTopic = (count?: number) => scene.newTopic(count);
+const newGroup = (topic: string) => scene.newGroup(topic);
+const offsetsOf = (group: string) => scene.offsetsOf(group);
 
 describe('topics', () => {
   it('are created, listed, described and deleted', async () => {
@@ -205,7 +164,9 @@ describe('messages', () => {
   });
 
   it('are given up at Ctrl-C while no coordinator answers', async () => {
-    await ok('topics', 'create', 'lonely', '--partitions', '1', '--cluster', 'nobody');
+    expect(await cli('topics', 'create', 'lonely', '--partitions', '1', '--cluster', 'nobody')).toMatchObject({
+      code: 0,
+    });
     let questions = 0;
     const callback = () => {
       questions += 1;
@@ -271,6 +232,12 @@ describe('a group with members', () => {
       expect.objectContaining({ group, state: 'Stable' }),
     );
     expect(await ok('groups', 'list', '--state', 'Empty', '-o', 'name')).not.toContain(group);
+    const listed = (...flags: string[]) => ok('groups', 'list', ...flags, '-o', 'name');
+    expect(await listed('--state', 'empty,STABLE', '--type', 'Classic', '--match', `^${group}$`)).toBe(`${group}\n`);
+    expect(await listed('--state', 'empty', 'stable', '--match', `^${group}$`)).toBe(`${group}\n`);
+    expect(await listed('--state', '--type')).toContain(group);
+    expect(await listed('--type', 'consumer')).toBe('');
+    expect(await listed('--match', `^x${group}`)).toBe('');
     expect(await rows('groups', 'state', group)).toEqual([
       expect.objectContaining({
         state: 'Stable',
@@ -283,6 +250,12 @@ describe('a group with members', () => {
       expect.objectContaining({ groupInstanceId: 'first', partitionCount: 2, assignment: `${topic}(0,1)` }),
     ]);
     expect(await ok('groups', 'describe', group, '--members')).toBe(await ok('groups', 'members', group));
+    expect(await ok('groups', 'members', group)).not.toContain('ASSIGNMENT');
+    const verbose = await ok('groups', 'describe', group, '--members', '--verbose');
+    expect(verbose).toMatch(new RegExp(`ASSIGNMENT\\n.* ${topic}\\(0,1\\)\\n$`));
+    expect(await ok('groups', 'members', group, '--verbose')).toBe(verbose);
+    expect(await ok('groups', 'state', group, '--verbose')).toMatch(/EPOCH +LEADER\n/);
+    expect(await ok('groups', 'describe', group, '--verbose')).toMatch(/GROUP-INSTANCE-ID\n.* first\n/);
     expect(await ok('groups', 'describe', group, '--state')).toBe(await ok('groups', 'state', group));
     expect(await ok('groups', 'describe', '--all-groups', '-o', 'name')).toContain(`${topic}:1\n`);
   });
@@ -346,6 +319,18 @@ describe('members', () => {
     expect(await rows('groups', 'members', group)).toEqual([]);
     expect((await cli('groups', 'remove-member', group, '--all', '--force')).code).toBe(0);
   });
+
+  it('are removed for a reason, which the history keeps', async () => {
+    const topic = await newTopic();
+    const group = newName('group');
+    const consumer = await muster.consumer({ group, topics: [topic], instanceId: 'one' });
+    await consumer.close({ leave: false, timeoutMs: 2_000 });
+    await ok('groups', 'remove-member', group, '--all', '--force', '--reason', 'stuck deploy, 17');
+    const history = await rows('groups', 'history', group);
+    expect(history.at(-1)).toMatchObject({ cause: 'member-left', reason: 'stuck deploy, 17' });
+    expect(history[0]).toMatchObject({ reason: null });
+    expect(await ok('groups', 'history', group)).toMatch(/REASON.*\n(.*\n)*.*stuck deploy, 17/);
+  });
 });
 
 describe('offsets of a group', () => {
@@ -354,12 +339,33 @@ describe('offsets of a group', () => {
     const group = await newGroup(topic);
     const before = await offsetsOf(group);
     const planned = await cli('groups', 'reset-offsets', group, '--all-topics', '--to-earliest');
-    expect(planned.stdout.split('\n')[1]).toMatch(new RegExp(`^${group} +${topic} +0 +5 +1 +dry run$`));
-    expect(planned.stderr).toMatch(/dry run: add --execute/);
+    expect(planned.stdout.split('\n')[1]).toMatch(new RegExp(`^${group} +${topic} +0 +5 +1 +2 +0 +dry run$`));
+    expect(planned.stderr).toMatch(/^4 messages come again\nthis was a dry run: add --execute/);
     expect(await offsetsOf(group)).toEqual(before);
     const moved = await rows('groups', 'reset-offsets', group, '--all-topics', '--to-earliest', '--execute');
-    expect(moved[0]).toEqual({ group, topic, partition: 0, currentOffset: 5, newOffset: 1, result: 'moved' });
+    expect(moved[0]).toEqual({
+      ...{ group, topic, partition: 0, currentOffset: 5, newOffset: 1 },
+      ...{ again: 2, skipped: 0, result: 'moved' },
+    });
     expect(await offsetsOf(group)).toEqual({ [`${topic}:0`]: 1, [`${topic}:1`]: 1 });
+  });
+
+  it('say how many messages are skipped, of this partition alone', async () => {
+    const topic = await newTopic(7);
+    const group = await newGroup(topic);
+    await ok('groups', 'reset-offsets', group, '--all-topics', '--to-earliest', '--execute');
+    const { stdout, stderr } = await cli('groups', 'reset-offsets', group, '--topic', `${topic}:1`, '--to-latest');
+    expect(stdout.split('\n')[1]).toMatch(/ 1 +8 +0 +3 +dry run$/);
+    expect(stderr).toMatch(/^3 messages are skipped\n/);
+  });
+
+  it('of a group that does not exist are planned too, and that is said', async () => {
+    const [topic, group] = [await newTopic(1), newName('new')];
+    const { code, stderr } = await cli('groups', 'reset-offsets', group, '--topic', topic, '--to-latest');
+    expect(stderr).toContain(`the group "${group}" does not exist: --execute makes it\n`);
+    expect(code).toBe(0);
+    const nowhere = await cli('groups', 'reset-offsets', group, '--all-topics', '--to-latest');
+    expect(nowhere.stderr).toMatch(/does not exist, so it has no offsets\nname topics with --topic/);
   });
 
   it('go where each option says', async () => {
@@ -403,7 +409,10 @@ describe('offsets of a group', () => {
     const topic = await newTopic();
     const reset = (...flags: string[]) => cli('groups', 'reset-offsets', newName('group'), ...flags);
     expect(await reset('--topic', 'nope', '--to-latest')).toMatchObject({ code: 3 });
-    expect(await reset('--topic', `${topic}:7`, '--to-latest')).toMatchObject({ code: 3 });
+    const missing = await reset('--topic', `${topic}:7`, '--to-latest');
+    expect(missing.stderr).toContain(`the topic "${topic}" has partitions 0 to 1: there is no 7\n`);
+    expect(missing.stderr).toContain('"muster topics describe <topic>" shows its partitions');
+    expect(missing.code).toBe(3);
     expect(await reset('--topic', `${topic}:0,7`, '--to-latest', '--execute')).toMatchObject({ code: 6 });
     expect(await reset('--all-topics', '--to-latest')).toMatchObject({ code: 3 });
     expect(await reset('--from-group', 'nope')).toMatchObject({ code: 3 });
@@ -433,12 +442,65 @@ describe('the cluster', () => {
   it('has its status', async () => {
     const status = JSON.parse(await ok('cluster', 'status', '-o', 'json'));
     expect(status).toMatchObject({ cluster: 'real', partitionCount: 4, unownedPartitions: [] });
-    expect(status.nodes).toEqual([expect.objectContaining({ node: 'n1', partitions: [0, 1, 2, 3] })]);
-    expect(await ok('cluster', 'status')).toBe('NODE  #PARTITIONS  SHARE\nn1              4  100 %\n');
+    expect(status.nodes).toEqual([
+      expect.objectContaining({ node: 'n1', state: 'alive', share: 1, partitions: [0, 1, 2, 3] }),
+    ]);
+    expect(status.record).toMatchObject({ partitionCount: 4, streamCount: 1, replicas: 1 });
+    expect(status.partitions[3]).toMatchObject({ owner: 'n1', epoch: 1, stream: 'MUSTER_real_LOG_0' });
+    expect(status.logStreams).toEqual([expect.objectContaining({ inSync: 1, replicas: 1, fill: null, problem: null })]);
+    const [head, , titles, node] = (await ok('cluster', 'status')).split('\n');
+    expect(head).toMatch(/^cluster real: 4 partitions in 1 log stream, 1 replica, log /);
+    expect(titles).toBe('NODE  INCARNATION  STATE  LEASE-AGE  #PARTITIONS  SHARE  EPOCHS');
+    expect(node).toMatch(/^n1 {4}\S{8} {5}alive +\d\.\ds +4 {2}100 % {2}1$/);
+    expect(await ok('cluster', 'status', '--partitions', '-o', 'csv')).toMatch(
+      /^partition,owner,epoch,stream\n0,n1,1,/,
+    );
+    expect(await ok('cluster', 'status', '--streams', '-o', 'name')).toBe('MUSTER_real_LOG_0\n');
+    expect(await cli('cluster', 'status', '--streams', '--partitions')).toMatchObject({ code: 2 });
+  });
+
+  it('that does not exist is an error at once, with the names of those that do', async () => {
+    const commands = [
+      ['cluster', 'status'],
+      ['groups', 'list'],
+      ['groups', 'describe', 'g'],
+      ['topics', 'list'],
+      ['produce', 'orders', 'x'],
+      ['consume', 'orders'],
+      ['consume', 'orders', '--group', 'g'],
+    ];
+    for (const command of commands) {
+      const { code, stdout, stderr } = await cli(...command, '--cluster', 'raal');
+      expect(stderr, command.join(' ')).toMatch(/there is no Muster cluster "raal" here: .*; there are: .*\breal\b/);
+      expect(stderr).toMatch(/\nname one of them with --cluster/);
+      expect(stdout).toBe('');
+      expect(code).toBe(3);
+    }
+  });
+
+  it('that does not exist yet may get topics, which is said', async () => {
+    const made = await cli('topics', 'create', 'early', '--partitions', '1', '--cluster', 'next');
+    expect(made).toMatchObject({ code: 0, stderr: expect.stringContaining('note: there is no Muster cluster "next"') });
+    expect(await ok('topics', 'list', '--cluster', 'next', '-o', 'name')).toBe('early\n');
+  });
+
+  it('shows what the store holds while no coordinator answers', async () => {
+    const nats = await connectNats({ servers: cluster.nats.url });
+    const leases = await nats.jetstream().views.kv('MUSTER_gone');
+    const { record } = JSON.parse(await ok('cluster', 'status', '-o', 'json'));
+    await leases.put('cluster', JSON.stringify({ format: 1, ...record }));
+    const lease = { v: 1, node: 'n9', incarnation: 'abcdefghijkl', state: 'dead', renewal: 7, markedBy: 'n8' };
+    await leases.put('node.n9', JSON.stringify(lease));
+    await nats.close();
+    const shown = await cli('cluster', 'status', '--cluster', 'gone', '--timeout', '500ms');
+    expect(shown.stdout).toMatch(/\nn9 +abcdefgh +dead +0\.\ds +0 +0 % +-\n/);
+    expect(shown.stdout).toMatch(/\nMUSTER_gone_LOG_0 +- +-/);
+    expect(shown.stderr).toMatch(/no coordinator node answers.*\nstart a coordinator/);
+    expect(shown.code).toBe(5);
   });
 
   test.each([
-    ['without coordinators', ['--cluster', 'nobody', '--timeout', '500ms'], /muster node/],
+    ['without coordinators', ['--cluster', 'next', '--timeout', '500ms'], /muster node/],
     ['without a server', ['-s', 'nats://127.0.0.1:1'], /muster dev/],
   ])('%s cannot be reached, and the message says what to do', async (_, flags, advice) => {
     for (const command of [
@@ -485,209 +547,5 @@ describe('the cluster', () => {
     await writeFile(join(folder, '.config/nats/context/here.json'), JSON.stringify({ url: cluster.nats.url }));
     const io = new FakeIo({ home: folder });
     expect((await run(['cluster', 'status', '--context', 'here', '--cluster', cluster.name], io)).code).toBe(0);
-  });
-});
-
-type Ended = { readonly code: number | null; readonly stdout: string; readonly stderr: string };
-
-/** A process of the command line, of which this test sees every output. */
-class Spawned {
-  readonly #child: ChildProcess;
-  readonly ended: Promise<Ended>;
-  stdout = '';
-  stderr = '';
-
-  constructor(command: string, args: readonly string[]) {
-    const { PATH = '', HOME = '', XDG_CACHE_HOME = join(HOME, '.cache') } = process.env;
-    // A home without NATS contexts, but with the cache of nats-server binaries.
-    const own = { HOME: folder, XDG_CACHE_HOME, TERM: 'xterm-256color' };
-    const kept = ['NATS_SERVER_BIN', 'MUSTER_CACHE_DIR'].flatMap((name) => {
-      const value = process.env[name];
-      return value === undefined ? [] : [[name, value]];
-    });
-    const env = { PATH, ...own, ...Object.fromEntries(kept), ...environment() };
-    this.#child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'], env });
-    this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => {
-      this.stdout += text;
-    });
-    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-      this.stderr += text;
-    });
-    this.ended = new Promise((resolve) => {
-      this.#child.once('close', (code) => resolve({ code, stdout: this.stdout, stderr: this.stderr }));
-    });
-  }
-  /** Waits for a text on standard output. */
-  async says(text: string): Promise<void> {
-    await until(
-      `it says ${JSON.stringify(text)}`,
-      () => this.stdout.includes(text),
-      30_000,
-      () => this.stdout + this.stderr,
-    );
-  }
-  type(text: string): void {
-    this.#child.stdin?.write(text);
-  }
-  endInput(): void {
-    this.#child.stdin?.end();
-  }
-  interrupt(): void {
-    this.#child.kill('SIGINT');
-  }
-}
-
-/** The command line without a terminal. */
-function inPipes(...args: readonly string[]): Spawned {
-  return new Spawned(process.execPath, [binary, ...args]);
-}
-/** The command line in a terminal of 120 columns: `script` is part of every Debian. */
-function inTerminal(...args: readonly string[]): Spawned {
-  const words = [process.execPath, binary, ...args].map((word) => `'${word}'`).join(' ');
-  return new Spawned('script', ['-qec', `stty cols 120 rows 40; exec ${words}`, '/dev/null']);
-}
-
-describe('a process without a terminal', () => {
-  it('never asks and never hangs, whatever its input', async () => {
-    const child = inPipes('groups', 'delete', 'something');
-    const { code, stdout, stderr } = await child.ended;
-    expect(stderr).toMatch(/--force/);
-    expect(stdout).toBe('');
-    expect(code).toBe(2);
-  });
-
-  it('reads lines as they come and tells what it has stored', async () => {
-    const topic = await newTopic();
-    const child = inPipes('produce', topic, '--partition', '1', '-o', 'csv');
-    child.type('eins\nzwei\n');
-    child.endInput();
-    expect(await child.ended).toMatchObject({
-      code: 0,
-      stdout: `topic,partition,messages,firstOffset,lastOffset\n${topic},1,2,1,2\n`,
-    });
-  });
-
-  it('ends a consume in a group at Ctrl-C, in order: what it showed is committed, and it has left', async () => {
-    const topic = await newTopic(2);
-    const group = newName('group');
-    const child = inPipes('consume', topic, '--group', group);
-    await until('both are shown', () => child.stdout.split('\n').length === 3);
-    child.interrupt();
-    expect(await child.ended).toMatchObject({ code: 0 });
-    expect(await offsetsOf(group)).toEqual({ [`${topic}:0`]: 2, [`${topic}:1`]: 3 });
-    expect(await rows('groups', 'members', group)).toEqual([]);
-  });
-
-  it('is a whole cluster for development with one command, until Ctrl-C', async () => {
-    const child = inPipes('dev', '--port', '0', '--topic', 'orders:3', '-o', 'json');
-    await child.says('}\n');
-    const { url, topics } = JSON.parse(child.stdout);
-    expect(topics).toEqual(['orders']);
-    const produced = await run(['produce', 'orders', 'hello', '-s', url], new FakeIo());
-    expect(produced.code).toBe(0);
-    const consumed = await run(
-      ['consume', 'orders', '--group', 'g', '--max-messages', '1', '--raw', '-s', url],
-      new FakeIo(),
-    );
-    expect(consumed).toMatchObject({ code: 0, stdout: 'hello\n' });
-    const taken = await run(['dev', '--port', new URL(url).port], new FakeIo());
-    expect(taken).toMatchObject({ code: 4, stderr: expect.stringContaining('choose another --port') });
-    child.interrupt();
-    expect(await child.ended).toMatchObject({ code: 0, stderr: 'ending\n' });
-    expect((await run(['topics', 'list', '-s', url], new FakeIo())).code).toBe(5);
-  });
-
-  it('is a NATS server for development, until Ctrl-C', async () => {
-    const child = inPipes('nats', '--port', '0', '-o', 'name');
-    await child.says('nats://127.0.0.1:');
-    const url = child.stdout.trim();
-    expect(await run(['topics', 'list', '-s', url], new FakeIo())).toMatchObject({ code: 0, stderr: 'no topics\n' });
-    child.interrupt();
-    expect(await child.ended).toMatchObject({ code: 0 });
-  });
-
-  it('is a coordinator node, which the status of the cluster shows', async () => {
-    // Alone it can hand its partitions to nobody: it need not try for long.
-    const flags = ['--cluster', 'second', '--id', 'x1', '--partitions', '2', '--shutdown-grace-ms', '500'];
-    const child = inPipes('node', '--servers', cluster.nats.url, ...flags);
-    await child.says('node started');
-    await until(
-      'it owns all',
-      async () =>
-        (await run(['cluster', 'status', '--cluster', 'second', '--timeout', '1s'], new FakeIo({ env: environment() })))
-          .code === 0,
-    );
-    child.interrupt();
-    expect(await child.ended).toMatchObject({ code: 0 });
-  });
-});
-
-describe('in a terminal', () => {
-  it('what cannot be undone is asked for, and "no" changes nothing', async () => {
-    const group = await newGroup(await newTopic(2));
-    const child = inTerminal('groups', 'delete', group);
-    await child.says('with all offsets?');
-    child.type('n');
-    const { code, stdout } = await child.ended;
-    expect(stdout).toMatch(/nothing was changed/);
-    expect(code).toBe(1);
-    expect(Object.keys(await offsetsOf(group))).toHaveLength(2);
-  });
-
-  it('a reset shows before and after, asks, and does it after "yes"', async () => {
-    const topic = await newTopic(2);
-    const group = await newGroup(topic);
-    const child = inTerminal('groups', 'reset-offsets', group, '--all-topics', '--to-earliest', '--execute');
-    await child.says(`Move 2 offsets of group "${group}"?`);
-    expect(child.stdout).toMatch(/CURRENT-OFFSET.*NEW-OFFSET/);
-    expect(await offsetsOf(group)).toEqual({ [`${topic}:0`]: 3, [`${topic}:1`]: 3 });
-    child.type('y');
-    const { code, stdout } = await child.ended;
-    expect(stdout).toMatch(/moved/);
-    expect(code).toBe(0);
-    expect(await offsetsOf(group)).toEqual({ [`${topic}:0`]: 1, [`${topic}:1`]: 1 });
-  });
-
-  it('Ctrl-C at a question changes nothing', async () => {
-    const topic = await newTopic();
-    const child = inTerminal('topics', 'delete', topic);
-    await child.says('with all messages?');
-    child.type('\u0003');
-    expect((await child.ended).code).toBe(1);
-    await ok('topics', 'describe', topic);
-  });
-
-  it('nobody is asked with --force', async () => {
-    const topic = await newTopic();
-    const { code, stdout } = await inTerminal('topics', 'delete', topic, '--force').ended;
-    expect(stdout).toMatch(/deleted/);
-    expect(code).toBe(0);
-  });
-
-  it('tables have coloured heads, and other formats have no colours', async () => {
-    const topic = await newTopic();
-    expect((await inTerminal('topics', 'list').ended).stdout).toContain('\u001b[1m');
-    const { stdout } = await inTerminal('topics', 'list', '-o', 'name').ended;
-    expect(stdout.replaceAll('\r', '').split('\n')).toContain(topic);
-    expect(stdout).not.toContain('\u001b[1m');
-  });
-
-  it('a watch stays in place on the screen and ends at Ctrl-C', async () => {
-    const topic = await newTopic(2);
-    const group = await newGroup(topic);
-    const child = inTerminal('groups', 'watch', group, '--interval', '200ms');
-    await until('it has looked twice', () => child.stdout.split('\u001b[2J').length > 3);
-    child.type('\u0003');
-    const { code, stdout } = await child.ended;
-    expect(stdout).toMatch(new RegExp(`${group}: Empty, generation`));
-    expect(code).toBe(0);
-  });
-
-  it('a cluster for development says how to connect, and ends at Ctrl-C', async () => {
-    const child = inTerminal('dev', '--port', '0');
-    await child.says('Ctrl-C ends it all');
-    expect(child.stdout).toMatch(/export NATS_URL=nats:\/\/127\.0\.0\.1:\d+/);
-    child.type('\u0003');
-    expect((await child.ended).code).toBe(0);
   });
 });

@@ -28,6 +28,8 @@ export interface Progress {
   /** How far it is; drawn at most ten times a second. */
   at(done: number): void;
   end(summary: string): void;
+  /** Ends without a word: the result says it. */
+  clear(): void;
 }
 
 const DRAW_INTERVAL_MS = 100;
@@ -35,7 +37,7 @@ const BAR_WIDTH = 24;
 
 /** Progress of long work: a bar where `total` is known; silent without a terminal. */
 export function startProgress(io: Io, what: string, total: number | undefined): Progress {
-  if (!io.isInteractive) return { at: () => {}, end: () => {} };
+  if (!io.isInteractive) return { at: () => {}, end: () => {}, clear: () => {} };
   const startedAt = performance.now();
   let drawnAt = startedAt;
   return {
@@ -46,6 +48,7 @@ export function startProgress(io: Io, what: string, total: number | undefined): 
       io.err(`\r\u001b[K${what} ${progressText(done, total, now - startedAt)}`);
     },
     end: (summary) => io.err(`\r\u001b[K${summary}\n`),
+    clear: () => io.err('\r\u001b[K'),
   };
 }
 

@@ -14,6 +14,11 @@ export function asking(command: Command): Command {
   return addConnectionOptions(command.addOption(outputOption()));
 }
 
+/** @returns the command and all below it */
+export function everyCommand(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(everyCommand)];
+}
+
 /** Each example is a command line without the leading `$`. */
 const examplesOf = new WeakMap<Command, readonly string[]>();
 

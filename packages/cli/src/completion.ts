@@ -15,7 +15,7 @@ export function addCompletion(program: Command, cli: Cli): void {
   const completion = program
     .command('completion')
     .description('print a completion script for a shell')
-    .addArgument(new Argument('<shell>').choices([...shells]));
+    .addArgument(new Argument('<shell>', 'the shell').choices([...shells]));
   examples(
     completion,
     'source <(muster completion bash)',
@@ -32,22 +32,43 @@ export function addCompletion(program: Command, cli: Cli): void {
 interface Place {
   readonly path: string;
   readonly commands: readonly { readonly name: string; readonly what: string }[];
-  readonly options: readonly { readonly flag: string; readonly what: string; readonly choices: readonly string[] }[];
+  readonly options: readonly {
+    readonly flag: string;
+    readonly what: string;
+    readonly choices: readonly string[];
+    readonly value: Value;
+  }[];
+}
+
+/** What follows an option. */
+type Value = 'none' | 'file' | 'other';
+
+function valueKind({ flags, required }: { readonly flags: string; readonly required: boolean }): Value {
+  if (/<(file|folder)>/.test(flags) || /-file <value>$/.test(flags)) return 'file';
+  return required ? 'other' : 'none';
 }
 
 function placesOf(command: Command, path: readonly string[] = []): Place[] {
   const help = command.createHelp();
   const commands = command.commands.map((child) => ({ name: child.name(), what: child.description() }));
+  // What an argument may be stands where a command would.
+  for (const { argChoices = [], description } of command.registeredArguments) {
+    for (const name of argChoices) commands.push({ name, what: description });
+  }
   const options = help
     .visibleOptions(command)
-    .flatMap(({ long, short, description, argChoices }) =>
-      [long, short].flatMap((flag) =>
-        flag === undefined || flag === null ? [] : [{ flag, what: description, choices: argChoices ?? [] }],
+    .flatMap((option) =>
+      [option.long, option.short].flatMap((flag) =>
+        flag === undefined || flag === null
+          ? []
+          : [{ flag, what: option.description, choices: option.argChoices ?? [], value: valueKind(option) }],
       ),
     );
   return [
     { path: path.join(' '), commands, options },
-    ...command.commands.flatMap((child) => placesOf(child, [...path, child.name()])),
+    ...command.commands.flatMap((child) =>
+      [child.name(), ...child.aliases()].flatMap((name) => placesOf(child, [...path, name])),
+    ),
   ];
 }
 
@@ -112,10 +133,16 @@ function zshScript(places: readonly Place[]): string {
     const words = described.map(([word = '', what = '']) => zshQuoted(`${word.replaceAll(':', '\\:')}:${what}`));
     return `    ${JSON.stringify(path)}) words_of=(${words.join(' ')}) ;;`;
   });
+  const choices = uniqueChoices(places).map(
+    ([flag, values]) => `    ${flag}) compadd -- ${values.join(' ')}; return ;;`,
+  );
   return `#compdef muster
 _muster() {
   local -a words_of
   local path_of="" word
+  case "\${words[CURRENT-1]}" in
+${choices.join('\n')}
+  esac
   for word in "\${words[@]:1:$((CURRENT - 2))}"; do
     case " ${commandPaths(places)} " in
       *" \${path_of:+\${path_of// //}/}$word "*) path_of="\${path_of:+$path_of }$word" ;;
@@ -126,7 +153,12 @@ ${cases.join('\n')}
   esac
   _describe 'muster' words_of || _files
 }
-compdef _muster muster
+# Found by name in a folder of fpath this file is the function itself; read with source it has to say what it completes.
+if [ "\${funcstack[1]}" = "_muster" ]; then
+  _muster "$@"
+else
+  compdef _muster muster
+fi
 `;
 }
 
@@ -135,33 +167,39 @@ function zshQuoted(text: string): string {
 }
 
 function fishScript(places: readonly Place[]): string {
-  const lines: string[] = [
-    '# fish completion of muster: muster completion fish > ~/.config/fish/completions/muster.fish',
-    'complete -c muster -f',
-  ];
+  const lines: string[] = [];
   for (const { path, commands, options } of places) {
-    const condition =
-      path === ''
-        ? '__fish_use_subcommand'
-        : fishCondition(
-            path,
-            commands.map(({ name }) => name),
-          );
+    const condition = fishQuoted(`__muster_at '${path.replaceAll(' ', '/')}'`);
     for (const { name, what } of commands)
-      lines.push(`complete -c muster -n ${fishQuoted(condition)} -a ${name} -d ${fishQuoted(what)}`);
-    for (const { flag, what, choices } of options) {
+      lines.push(`complete -c muster -n ${condition} -a ${name} -d ${fishQuoted(what)}`);
+    for (const { flag, what, choices, value } of options) {
       const kind = flag.startsWith('--') ? `-l ${flag.slice(2)}` : `-s ${flag.slice(1)}`;
-      const values = choices.length > 0 ? ` -x -a ${fishQuoted(choices.join(' '))}` : '';
-      lines.push(`complete -c muster -n ${fishQuoted(condition)} ${kind}${values} -d ${fishQuoted(what)}`);
+      lines.push(`complete -c muster -n ${condition} ${kind}${fishValue(value, choices)} -d ${fishQuoted(what)}`);
     }
   }
-  return `${lines.join('\n')}\n`;
+  return `# fish completion of muster: muster completion fish > ~/.config/fish/completions/muster.fish
+function __muster_path
+  set -l path ''
+  for word in (commandline -opc)[2..-1]
+    set -l next $word
+    test -n "$path"; and set next $path/$word
+    contains -- $next ${commandPaths(places)}; and set path $next
+  end
+  echo $path
+end
+function __muster_at
+  set -l here (__muster_path)
+  test "$here" = "$argv[1]"
+end
+complete -c muster -f
+${lines.join('\n')}
+`;
 }
 
-function fishCondition(path: string, children: readonly string[]): string {
-  const seen = path.split(' ').map((name) => `__fish_seen_subcommand_from ${name}`);
-  if (children.length > 0) seen.push(`not __fish_seen_subcommand_from ${children.join(' ')}`);
-  return seen.join('; and ');
+/** -x: a value and no file; -r -F: a value that is a file. */
+function fishValue(value: Value, choices: readonly string[]): string {
+  if (choices.length > 0) return ` -x -a ${fishQuoted(choices.join(' '))}`;
+  return { none: '', file: ' -r -F', other: ' -x' }[value];
 }
 
 function fishQuoted(text: string): string {

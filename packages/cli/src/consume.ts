@@ -116,6 +116,7 @@ async function consumeInGroup(
   const ending = new Ending(io.interrupted(), flags);
   const writer = new MessageWriter(io, flags.output, flags.raw === true);
   const { signal } = ending;
+  if (signal.aborted) return;
   // Closing everything also ends a join that no coordinator answers.
   const giveUp = () => void muster.close({ timeoutMs: CLOSE_TIMEOUT_MS });
   signal.addEventListener('abort', giveUp, { once: true });

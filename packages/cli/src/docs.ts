@@ -5,6 +5,7 @@
 import type { Argument, Command, Option } from 'commander';
 import { examplesFor } from './commands.js';
 import { exitCodeMeanings } from './exit-codes.js';
+import { kafkaConsumerGroupsOptions } from './kafka-options.js';
 
 const connectionGroup = 'Connection:';
 
@@ -32,6 +33,12 @@ export function cliDocs(program: Command): string {
     ),
     exitText,
     '## Coming from Kafka',
+    'Every option of `kafka-consumer-groups.sh`, and what does the same here:',
+    table(
+      ['kafka-consumer-groups.sh', 'muster', ''],
+      kafkaConsumerGroupsOptions.map(({ kafka, muster, note = '' }) => [inCode([kafka]), inCode(muster), note]),
+    ),
+    otherToolsText,
     kafkaText,
     ...commands.map(section),
   ];
@@ -55,29 +62,22 @@ for an answer that cannot come. Results go to standard output, everything else t
 
 const connectionText = `Commands that ask a cluster find it as natscli does: options go before environment variables, these before the NATS context
 (\`--context\`, else \`NATS_CONTEXT\`, else the one chosen with \`nats context select\`), this before the defaults. Credentials are taken
-from the first of these that has any; they are never mixed. User, password or token may also stand in the URL. Contexts that use
-\`nsc\`, \`user_jwt\`, \`socks_proxy\` or a JetStream domain or API prefix are refused, not misunderstood.`;
+from the first of these that has any; they are never mixed. User, password or token may also stand in the URL. A context may hold a
+\`user_jwt\` (with \`user_seed\`, or the seed in the file of \`nkey\`), or refer to \`nsc\` where that tool is installed. Contexts that use
+\`socks_proxy\` or a JetStream domain or API prefix are refused, not misunderstood.`;
 
 const formatText = `\`-o table\` is for people. \`-o json\`, \`-o yaml\` and \`-o csv\` are for programs; their keys stay. \`-o name\` prints one name per line, for
 \`xargs\` and loops. \`muster consume\` and \`muster groups watch\` write a stream: with \`-o json\` one object per line. Colours appear on a terminal
-only, and not with \`NO_COLOR\`.`;
+only, and not with \`NO_COLOR\`. On a narrow terminal a table shortens ids and leaves columns out, and says so; nothing is ever cut
+in a pipe.`;
 
 const exitText = `After an error the message says what happened, and the line below it what to do next.`;
 
-const kafkaText = `| kafka-consumer-groups.sh | muster |
-| --- | --- |
-| \`--list\`, \`--list --state Stable\` | \`muster groups list\`, \`muster groups list --state Stable\` |
-| \`--describe --group g\`, \`--all-groups\` | \`muster groups describe g\`, \`--all-groups\` |
-| \`--describe --members --verbose\` | \`muster groups members g\` |
-| \`--describe --state\` | \`muster groups state g\` |
-| \`--reset-offsets --to-earliest\`, \`--to-latest\`, \`--to-current\`, \`--to-offset\`, \`--shift-by\`, \`--to-datetime\`, \`--by-duration\`, \`--from-file\`, \`--export\`, \`--dry-run\`, \`--execute\` | the same options of \`muster groups reset-offsets g\`, and \`--from-group\` |
-| \`--topic t:0,1\`, \`--all-topics\` | the same; also \`--topic t:0-3\` |
-| \`--delete\` | \`muster groups delete g\` |
-| \`--delete-offsets --topic t\` | \`muster groups delete-offsets g --topic t\` |
-| \`kafka-topics.sh\` | \`muster topics\` |
-| \`kafka-console-producer.sh\`, \`kafka-console-consumer.sh\` | \`muster produce\`, \`muster consume\` |
+const otherToolsText = `Beyond it: \`muster groups watch\`, \`muster groups history\` (why the group rebalanced), \`muster groups remove-member\`,
+\`reset-offsets --from-group\`, \`-o json\` everywhere. Instead of \`kafka-topics.sh\` there is \`muster topics\`, instead of
+\`kafka-console-producer.sh\` and \`kafka-console-consumer.sh\` \`muster produce\` and \`muster consume\`.`;
 
-The columns have Kafka's names and order. One thing differs: an offset is a sequence number of the JetStream stream, which the
+const kafkaText = `The columns have Kafka's names and order. One thing differs: an offset is a sequence number of the JetStream stream, which the
 partitions of a topic share. \`LAG\` counts messages of the partition and is therefore less than \`LOG-END-OFFSET\` minus
 \`CURRENT-OFFSET\`. \`--shift-by\` counts messages of the partition as well.`;
 
@@ -143,6 +143,10 @@ function meaningOf({ description, argChoices, defaultValue, defaultValueDescript
   else if (isShown) notes.push(`default ${String(defaultValue)}`);
   if (mandatory) notes.push('required');
   return notes.length === 0 ? description : `${description} (${notes.join('; ')})`;
+}
+
+function inCode(texts: readonly string[]): string {
+  return texts.map((text) => `\`${text}\``).join('<br>');
 }
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {

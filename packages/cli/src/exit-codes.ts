@@ -9,7 +9,7 @@ export const exitCodeMeanings: readonly (readonly [ExitCode, string])[] = [
   [exitCodes.ok, 'done'],
   [exitCodes.failed, 'failed for another reason than those below'],
   [exitCodes.usage, 'the command line or a file it names is wrong'],
-  [exitCodes.notFound, 'the group, topic, member or file does not exist'],
+  [exitCodes.notFound, 'the cluster, group, topic, member or file does not exist'],
   [exitCodes.conflict, 'it exists already, or the group is active'],
   [exitCodes.unreachable, 'NATS or the coordinators did not answer'],
   [exitCodes.partly, 'some of the items worked, some did not'],

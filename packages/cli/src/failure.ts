@@ -30,6 +30,7 @@ type Verdict = { readonly exitCode: ExitCode; readonly advice?: string };
 const startCoordinator =
   'start a coordinator with "muster node", or check --cluster; "muster cluster status" shows who is there';
 const listTopics = '"muster topics list" shows the topics, "muster topics create" makes one';
+const describeTopic = '"muster topics describe <topic>" shows its partitions, "muster topics list" the topics';
 const listGroups = '"muster groups list" shows the groups of this cluster';
 const stopMembers = 'stop its members first; "muster groups members <group>" shows them';
 const seeMembers = '"muster groups members <group>" shows the members';
@@ -42,7 +43,7 @@ const checkJetStream = 'check that JetStream is enabled and has a leader, then t
 const verdicts: Readonly<Record<string, Verdict>> = {
   GROUP_ID_NOT_FOUND: { exitCode: exitCodes.notFound, advice: listGroups },
   UNKNOWN_TOPIC: { exitCode: exitCodes.notFound, advice: listTopics },
-  UNKNOWN_TOPIC_OR_PARTITION: { exitCode: exitCodes.notFound, advice: listTopics },
+  UNKNOWN_TOPIC_OR_PARTITION: { exitCode: exitCodes.notFound, advice: describeTopic },
   UNKNOWN_MEMBER_ID: { exitCode: exitCodes.notFound, advice: seeMembers },
   UNKNOWN_STREAM: { exitCode: exitCodes.notFound, advice: '"nats stream ls" shows the streams of this account' },
   PARTITION_COUNT_MISMATCH: {

@@ -11,7 +11,7 @@ import { CliError } from './failure.js';
 import { aborted } from './io.js';
 import type { ShownMessage } from './message-writer.js';
 import type { Session } from './session.js';
-import { subjectOf } from './stream-facts.js';
+import { noSuchPartition, subjectOf } from './stream-facts.js';
 import type { TopicChoice } from './values.js';
 
 const NANOS_PER_MS = 1_000_000;
@@ -32,12 +32,8 @@ export async function lookAt(
   for (const { topic: name, partitions } of choices) {
     const topic = await session.muster.topics.describe(name);
     const missing = partitions?.find((partition) => partition >= topic.partitions);
-    if (missing !== undefined) {
-      throw new CliError(
-        exitCodes.notFound,
-        `topic ${name} has ${topic.partitions} partitions, no partition ${missing}`,
-      );
-    }
+    const why = missing === undefined ? undefined : noSuchPartition(topic, missing);
+    if (why !== undefined) throw new CliError(exitCodes.notFound, why, 'leave out the partitions to see all of them');
     topics.push([topic, partitions]);
   }
   try {

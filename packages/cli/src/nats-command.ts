@@ -57,8 +57,8 @@ async function runNats({ servers: count, port, storeDir, serverVersion, output }
       columns: [
         { key: 'name', title: 'SERVER' },
         { key: 'url', title: 'URL' },
-        { key: 'monitorUrl', title: 'MONITOR' },
-        { key: 'pid', title: 'PID' },
+        { key: 'monitorUrl', title: 'MONITOR', leaveOut: 2 },
+        { key: 'pid', title: 'PID', leaveOut: 1 },
         { key: 'version', title: 'VERSION' },
       ],
       rows: handle.servers.map(({ name, clientUrl, monitorUrl, pid }) => ({

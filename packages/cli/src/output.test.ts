@@ -21,8 +21,8 @@ describe('a report', () => {
     expect(render('table', report)).toBe('GROUP         LAG\nbilling         7\nship, "fast"    -\n');
   });
   it('has a coloured head only where colours are wanted', () => {
-    expect(render('table', report, false)).not.toContain('\u001b');
-    expect(render('table', report, true)).toContain('\u001b[1m');
+    expect(render('table', report)).not.toContain('\u001b');
+    expect(render('table', report, { hasColor: true, columns: undefined })).toContain('\u001b[1m');
   });
   it('is the whole rows in JSON and YAML', () => {
     expect(JSON.parse(render('json', report))).toEqual(report.rows);

@@ -6,10 +6,11 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
 import { FakeIo, run } from '../test/fake-io.js';
-import { examplesFor } from './commands.js';
+import { everyCommand, examplesFor } from './commands.js';
 import { completionScript } from './completion.js';
 import { cliDocs } from './docs.js';
-import { everyCommand, makeProgram } from './program.js';
+import { kafkaConsumerGroupsOptions } from './kafka-options.js';
+import { makeProgram } from './program.js';
 
 const program = makeProgram({ io: new FakeIo(), exitCode: 0 });
 const commands = everyCommand(program);
@@ -41,6 +42,11 @@ describe('a command line that is wrong', () => {
     [['groups', 'describe', '--lag'], /unknown option '--lag'/],
     [['groups', 'list', '-o', 'xml'], /Allowed choices are table, json, yaml, csv, name/],
     [['groups', 'list', '--timeout', 'soon'], /write a duration/],
+    [['groups', 'list', '--state', 'stable,broken'], /Allowed choices are Empty, .*Stable, Dead/],
+    [['groups', 'list', '--type', 'modern'], /Allowed choices are classic, consumer, share/],
+    [['groups', 'list', '--match', '('], /no regular expression: .*Unterminated group/],
+    [['topics', 'list', '--match', '(?=a)'], /look-around .* not allowed/],
+    [['groups', 'remove-member', 'g', '--all', '--reason', 'x'.repeat(256)], /allowed are 1 to 255 characters/],
     [['topics', 'create', 'orders'], /required option '--partitions <count>' not specified/],
     [['topics', 'create', 'orders', '--partitions', '0'], /whole numbers up to 10000 from 1/],
     [['groups', 'reset-offsets', 'g', '--export', '--execute'], /cannot be used with/],
@@ -54,6 +60,32 @@ describe('a command line that is wrong', () => {
     expect(stdout).toBe('');
     expect(code).toBe(2);
   });
+  // Habits of other tools: what commander itself does not know.
+  test.each([
+    [['-s', 'nats://h', 'groups', 'list'], 'options stand behind the command: "muster groups list -s ..."'],
+    [['topics', '--context', 'prod', 'describe', 'orders'], '"muster topics describe --context ..."'],
+    [['groups', 'describe', 'g', '--execute'], '--execute is an option of "muster groups reset-offsets"'],
+    [['lag'], '"muster groups describe <group>"'],
+    [['groups', 'lag', 'billing'], '"muster groups describe <group>"'],
+    [['describe', 'billing'], 'there are "muster groups describe" and "muster topics describe"'],
+    [['reset-offsets', 'billing'], 'there is "muster groups reset-offsets"'],
+    [['consumer-groups', '--list'], 'groups are under "muster groups"'],
+    [['groups', 'describe', '--group', 'billing'], 'groups are named without an option'],
+    [['groups', 'list', '--bootstrap-server', 'h:1'], 'here it is --server'],
+    [['consume', 'orders', '--from-beginning'], '--from says where else'],
+    [['groups', 'delete', 'g', '--yes'], '--force'],
+    [['stream', 'ls'], 'topics are under "muster topics"'],
+    [['pub', 'orders', 'x'], '"muster produce <topic>"'],
+    [['context', 'ls'], 'nats context select'],
+  ])('%j ends with 2 and says what was meant', async (args, hint) => {
+    const { code, stdout, stderr } = await run(args);
+    expect(stderr.trimEnd().split('\n').at(-1)).toContain(hint);
+    expect(stdout).toBe('');
+    expect(code).toBe(2);
+  });
+  it('that nobody knows gets no hint', async () => {
+    expect((await run(['groups', 'list', '--frobnicate'])).stderr).toMatch(/options and examples\)\n$/);
+  });
   it('of no command at all shows the help', async () => {
     const { code, stderr } = await run([]);
     expect(stderr).toContain('Usage: muster');
@@ -65,13 +97,15 @@ describe('the configuration of a node', () => {
   let folder: string;
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'muster-cli-'));
-    await writeFile(join(folder, 'good.json'), JSON.stringify({ groupMaxSize: 7, servers: ['nats://u:secret@h'] }));
+    await writeFile(join(folder, 'good.json'), JSON.stringify({ groupMaxSize: 7, servers: ['nats://u:pst@h'] }));
     await writeFile(join(folder, 'bad.json'), JSON.stringify({ groupMaxSiez: 7 }));
   });
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
   it('is printed with where each value comes from, without secrets', async () => {
-    const io = new FakeIo({ env: { MUSTER_GROUP_MAX_SIZE: '9', MUSTER_TOKEN: 'hush' } });
+    const io = new FakeIo({
+      env: { MUSTER_GROUP_MAX_SIZE: '9', MUSTER_TOKEN: 'hush', MUSTER_CLUSTER_SECRET: 'shush' },
+    });
     const args = ['config', 'print', '--config', join(folder, 'good.json'), '--cluster', 'c', '-o', 'csv'];
     const { code, stdout } = await run(args, io);
     expect(code).toBe(0);
@@ -80,8 +114,9 @@ describe('the configuration of a node', () => {
     expect(rows.get('cluster')).toMatch(/^cluster,c,flag,/);
     expect(rows.get('servers')).toContain('nats://(set)@h');
     expect(rows.get('token')).toMatch(/^token,\(set\),environment,/);
+    expect(rows.get('clusterSecret')).toMatch(/^clusterSecret,\(set\),environment,/);
     expect(rows.get('logLevel')).toMatch(/^logLevel,info,default,/);
-    expect(stdout).not.toMatch(/secret|hush/);
+    expect(stdout).not.toMatch(/pst|hush/);
   });
   it('is checked without starting anything', async () => {
     expect((await run(['config', 'check', '--config', join(folder, 'good.json')])).code).toBe(0);
@@ -89,6 +124,57 @@ describe('the configuration of a node', () => {
     expect(stderr).toMatch(/groupMaxSiez.* is no option/);
     expect(code).toBe(2);
     expect((await run(['config', 'check', '--config', join(folder, 'none.json')])).code).toBe(2);
+  });
+});
+
+describe('the configuration of a node in YAML', () => {
+  let folder: string;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'muster-cli-'));
+    await writeFile(join(folder, 'good.yaml'), '# ours\ngroupMaxSize: 7\nservers:\n  - nats://h:1\n');
+    await writeFile(join(folder, 'empty.yml'), '# nothing yet\n');
+    await writeFile(join(folder, 'broken.yaml'), 'groupMaxSize: [7\n');
+    await writeFile(join(folder, 'unknown.yaml'), 'groupMaxSiez: 7\n');
+  });
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+  const check = (file: string) => run(['config', 'check', '--config', join(folder, file)]);
+
+  it('is the same as in JSON', async () => {
+    const { stdout } = await run(['config', 'print', '--config', join(folder, 'good.yaml'), '-o', 'csv']);
+    const rows = new Map(stdout.split('\n').map((line) => [line.split(',')[0], line]));
+    expect(rows.get('groupMaxSize')).toMatch(/^groupMaxSize,7,file,/);
+    expect(rows.get('servers')).toContain('nats://h:1');
+  });
+  it('may be empty, and says what is wrong', async () => {
+    expect(await check('empty.yml')).toMatchObject({ code: 0 });
+    expect(await check('broken.yaml')).toMatchObject({ code: 2, stderr: expect.stringContaining('read as YAML') });
+    expect(await check('unknown.yaml')).toMatchObject({ code: 2, stderr: expect.stringContaining('groupMaxSiez') });
+  });
+});
+
+describe('every option of kafka-consumer-groups.sh', () => {
+  const named = kafkaConsumerGroupsOptions.flatMap(({ kafka, muster }) =>
+    muster.map((line): [string, string] => [kafka, line]),
+  );
+  test.each(named)('%s is %s, which exists', (_, line) => {
+    const words = line.split(' ');
+    const flags = words.filter((word) => word.startsWith('--'));
+    const path = words.filter((word) => !word.startsWith('--'));
+    const command = commands.find((each) => ['muster', pathOf(each)].join(' ').trim() === path.join(' '));
+    expect(command, path.join(' ')).toBeDefined();
+    const known = command
+      ?.createHelp()
+      .visibleOptions(command)
+      .map(({ long }) => long);
+    for (const flag of flags) expect(known, flag).toContain(flag);
+  });
+  it('has a place here', () => {
+    const all = kafkaConsumerGroupsOptions.map(({ kafka }) => kafka).join(' ');
+    // As the tool itself lists them.
+    const theirs = `all-groups all-topics bootstrap-server by-duration command-config delete delete-offsets describe dry-run execute
+      export from-file group help list members offsets reset-offsets shift-by state timeout to-current to-datetime to-earliest
+      to-latest to-offset topic type validate-regex verbose version`;
+    for (const option of theirs.split(/\s+/)) expect(all).toMatch(new RegExp(`--${option}\\b`));
   });
 });
 

@@ -4,7 +4,7 @@
 
 import { Command, CommanderError } from 'commander';
 import { addCluster } from './cluster/command.js';
-import { examples } from './commands.js';
+import { everyCommand, examples } from './commands.js';
 import { addCompletion } from './completion.js';
 import { addConfig } from './config-command.js';
 import { addConsume } from './consume.js';
@@ -13,6 +13,7 @@ import { addDev } from './dev.js';
 import { exitCodeMeanings } from './exit-codes.js';
 import { failureOf } from './failure.js';
 import { addGroups } from './groups/command.js';
+import { hintFor } from './hints.js';
 import type { Cli, Io } from './io.js';
 import { addNats } from './nats-command.js';
 import { nodeCommand } from './node-command.js';
@@ -46,11 +47,6 @@ export function makeProgram(cli: Cli): Command {
   return program;
 }
 
-/** @returns the command and all below it */
-export function everyCommand(command: Command): Command[] {
-  return [command, ...command.commands.flatMap(everyCommand)];
-}
-
 /**
  * Runs one command line.
  * @param args without node and script
@@ -58,13 +54,15 @@ export function everyCommand(command: Command): Command[] {
  */
 export async function runCli(args: readonly string[], io: Io): Promise<number> {
   const cli: Cli = { io, exitCode: 0 };
+  const program = makeProgram(cli);
   try {
-    await makeProgram(cli).parseAsync([...args], { from: 'user' });
+    await program.parseAsync([...args], { from: 'user' });
     return cli.exitCode;
   } catch (thrown) {
     const { exitCode, message, advice } = failureOf(thrown);
-    // commander has said what is wrong already.
-    if (!(thrown instanceof CommanderError)) io.err(`error: ${message}\n${advice === undefined ? '' : `${advice}\n`}`);
+    // commander has said what is wrong already; what was meant is for us to say.
+    const line = thrown instanceof CommanderError ? hintFor(thrown, program, args) : advice;
+    io.err(`${thrown instanceof CommanderError ? '' : `error: ${message}\n`}${line === undefined ? '' : `${line}\n`}`);
     return exitCode;
   }
 }

@@ -11,8 +11,8 @@ import type { Cli } from './io.js';
 import { itemOf, showItems } from './items.js';
 import { type Column, type Row, show } from './output.js';
 import { type Session, withSession } from './session.js';
-import { eachAtOnce, logEnds, manager, messageCount, subjectOf } from './stream-facts.js';
-import { byteSize, durationOption, integer } from './values.js';
+import { subjectOf } from './stream-facts.js';
+import { byteSize, durationOption, integer, pattern } from './values.js';
 
 const PARTITIONS_MAX = 10_000;
 const YEAR_MS = 31_536_000_000;
@@ -21,8 +21,8 @@ const topicColumns: readonly Column[] = [
   { key: 'topic', title: 'TOPIC' },
   { key: 'partitions', title: 'PARTITIONS' },
   { key: 'stream', title: 'STREAM' },
-  { key: 'subject', title: 'SUBJECT' },
-  { key: 'keyHash', title: 'KEY-HASH' },
+  { key: 'subject', title: 'SUBJECT', isElastic: true, leaveOut: 1 },
+  { key: 'keyHash', title: 'KEY-HASH', leaveOut: 2 },
 ];
 
 function rowOf({ name, partitions, stream, subject, keyHash }: TopicSpec): Row {
@@ -153,10 +153,13 @@ function addAdopt(topics: Command, cli: Cli): void {
 
 function addList(topics: Command, cli: Cli): void {
   const list = topics.command('list').alias('ls').description('list the topics of the cluster');
-  examples(list, 'muster topics list', 'muster topics list -o name');
-  asking(list).action((flags: AskingFlags) =>
+  list.option('--match <regex>', 'only topics whose name matches', pattern);
+  examples(list, 'muster topics list', 'muster topics list -o name', "muster topics list --match '^orders-(eu|us)$'");
+  asking(list).action((flags: AskingFlags & { readonly match?: RegExp }) =>
     withSession(cli, flags, async ({ muster, io }) => {
-      const rows = (await muster.topics.list()).map(rowOf);
+      const { match } = flags;
+      const found = (await muster.topics.list()).filter(({ name }) => match === undefined || match.test(name));
+      const rows = found.map(rowOf);
       show(io, flags.output, { columns: topicColumns, rows, name: 'topic', empty: 'no topics' });
       return exitCodes.ok;
     }),
@@ -185,8 +188,8 @@ function addDescribe(topics: Command, cli: Cli): void {
           { key: 'partition', title: 'PARTITION' },
           { key: 'messages', title: 'MESSAGES' },
           { key: 'logEndOffset', title: 'LOG-END-OFFSET' },
-          { key: 'stream', title: 'STREAM' },
-          { key: 'subject', title: 'SUBJECT' },
+          { key: 'stream', title: 'STREAM', isElastic: true, leaveOut: 2 },
+          { key: 'subject', title: 'SUBJECT', isElastic: true, leaveOut: 1 },
         ],
         rows,
         name: (row) => `${String(row['topic'])}:${String(row['partition'])}`,
@@ -200,20 +203,13 @@ function addDescribe(topics: Command, cli: Cli): void {
 
 async function partitionRows(session: Session, spec: TopicSpec): Promise<Row[]> {
   const numbers = Array.from({ length: spec.partitions }, (_, partition) => partition);
-  const ends = await logEnds(
-    session,
-    numbers.map((partition) => ({ topic: spec.name, partition })),
-  );
-  const jetstream = await manager(session);
-  const counts = new Map<number, number>();
-  await eachAtOnce(numbers, async (partition) => {
-    counts.set(partition, await messageCount(jetstream, spec.stream, subjectOf(spec, partition)));
-  });
+  const places = numbers.map((partition) => ({ topic: spec.name, partition }));
+  const [ends, counts] = await Promise.all([session.admin.endOffsets(places), session.admin.countMessages(places)]);
   return numbers.map((partition) => ({
     topic: spec.name,
     partition,
-    messages: counts.get(partition) ?? 0,
-    logEndOffset: ends.get(`${spec.name}/${partition}`) ?? null,
+    messages: counts[partition]?.error === 'NONE' ? counts[partition].messages : null,
+    logEndOffset: ends[partition]?.endOffset ?? null,
     stream: spec.stream,
     subject: subjectOf(spec, partition),
   }));

@@ -116,6 +116,39 @@ export function collectPairs(
   return { ...before, [text.slice(0, equals)]: text.slice(equals + 1) };
 }
 
+/**
+ * Parses a regular expression. kafka: `--validate-regex`; what RE2 refuses there is refused here, so that a pattern is good for both.
+ */
+export function pattern(text: string): RegExp {
+  // RE2 has no look-around and no back-references.
+  if (/\(\?(?:=|!|<=|<!)|\\[1-9]|\\k</.test(text)) {
+    throw new InvalidArgumentError('look-around and back-references are not allowed in a pattern.');
+  }
+  try {
+    return new RegExp(text, 'u');
+  } catch (cause) {
+    throw new InvalidArgumentError(`it is no regular expression: ${cause instanceof Error ? cause.message : ''}.`);
+  }
+}
+
+/** Collects words out of a few, separated by commas or given one by one; kafka: upper and lower case are the same. */
+export function oneOrMoreOf<Word extends string>(
+  allowed: readonly Word[],
+): (text: string, before: unknown) => readonly Word[] {
+  return (text, before) => {
+    const words = text.split(',').map((wanted) => {
+      const word = allowed.find((each) => each.toLowerCase() === wanted.trim().toLowerCase());
+      if (word === undefined) throw new InvalidArgumentError(`Allowed choices are ${allowed.join(', ')}.`);
+      return word;
+    });
+    return [...(isListOf(allowed, before) ? before : []), ...words];
+  };
+}
+
+function isListOf<Word extends string>(allowed: readonly Word[], value: unknown): value is readonly Word[] {
+  return Array.isArray(value) && value.every((each) => allowed.includes(each));
+}
+
 /** Collects texts. */
 export function collect(text: string, before: readonly string[] = []): readonly string[] {
   return [...before, text];

@@ -29,6 +29,8 @@ export interface NodeLease {
 export interface LeaseFacts {
   readonly record: ClusterRecord | undefined;
   readonly leases: readonly NodeLease[];
+  /** What is wrong with the record. */
+  readonly problem: string | undefined;
 }
 
 /** Leases of nodes that are long gone stay in the store: more of them than this tell nothing new. */
@@ -44,15 +46,21 @@ export async function readLeases(jetstream: JetStreamManager, cluster: string): 
   const nowMs = serverNow(info);
   const leases: NodeLease[] = [];
   let record: ClusterRecord | undefined;
+  let problem: string | undefined;
   await eachAtOnce(Object.keys(info.state.subjects ?? {}).slice(0, LEASES_MAX), async (subject) => {
     const key = subject.slice(prefix.length);
     if (key !== recordKey && nodeOfKey(key) === undefined) return;
     const message = await messageOrNothing(jetstream, stream, subject);
     if (message === undefined || message.data.byteLength === 0) return;
-    if (key === recordKey) record = parseClusterRecord(message.data);
-    else leases.push(...leaseOf(message, nowMs));
+    if (key === recordKey) {
+      try {
+        record = parseClusterRecord(message.data);
+      } catch (thrown) {
+        problem = thrown instanceof Error ? thrown.message : String(thrown);
+      }
+    } else leases.push(...leaseOf(message, nowMs));
   });
-  return { record, leases: leases.sort((left, right) => (left.node < right.node ? -1 : 1)) };
+  return { record, problem, leases: leases.sort((left, right) => (left.node < right.node ? -1 : 1)) };
 }
 
 function leaseOf(message: StoredMsg, nowMs: number): NodeLease[] {

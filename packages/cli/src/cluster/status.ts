@@ -103,6 +103,7 @@ export function compose(
   const unowned =
     answered.cluster?.unowned ?? partitions.filter(({ owner }) => owner === null).map(({ partition }) => partition);
   const warnings = [...nodes.flatMap(silenceOf), ...differingViews(heard), ...streams.flatMap(problemsOf)];
+  if (facts?.problem !== undefined) warnings.push(facts.problem);
   if (facts === undefined) {
     warnings.push('leases and log streams are not visible to this NATS user: they may lie in another account');
   }

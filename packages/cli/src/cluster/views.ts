@@ -2,6 +2,7 @@
  * How the status of a cluster is shown: as nodes, partitions or log streams, and all of it as one document.
  */
 
+import type { ClusterRecord } from '@muster/cluster';
 import type { Cell, Report, Row } from '../output.js';
 import { byteText, countText, durationText } from '../quantities.js';
 import { type ClusterStatus, isLiving, type NodeStatus } from './status.js';
@@ -92,7 +93,7 @@ export function streamsReport({ streams }: ClusterStatus): Report {
   return {
     columns: [
       { key: 'stream', title: 'STREAM' },
-      { key: 'leader', title: 'LEADER' },
+      { key: 'leader', title: 'LEADER', isElastic: true },
       { key: 'inSync', title: 'IN-SYNC', text: (inSync, { replicas }) => `${String(inSync)}/${String(replicas)}` },
       { key: 'messages', title: 'FRAMES' },
       { key: 'bytes', title: 'SIZE', text: (bytes) => byteText(Number(bytes)) },
@@ -109,12 +110,17 @@ function ofAccount({ fillOf }: Row): string {
   return fillOf === 'account' ? ' of account' : '';
 }
 
+/** What may be told of the record: it may hold more, which is nobody's business outside of the nodes. */
+function factsOf({ clusterId, logId, partitionCount, streamCount, replicas, epochFloor }: ClusterRecord): unknown {
+  return { clusterId, logId, partitionCount, streamCount, replicas, epochFloor };
+}
+
 /** The keys of JSON and YAML: numbers stay numbers. */
 function documentOf(status: ClusterStatus, nodes: readonly NodeStatus[]): unknown {
   const { cluster, record, partitionCount, unowned, partitions, streams, warnings } = status;
   return {
     cluster,
-    record,
+    record: record === null ? null : factsOf(record),
     partitionCount,
     unownedPartitions: unowned,
     nodes: nodes.map(({ node, incarnation, lease, owned }) => ({

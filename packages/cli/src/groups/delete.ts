@@ -3,8 +3,8 @@
  * and needs `--force` without one.
  */
 
-import type { TopicPartition } from '@muster/protocol';
-import type { Command } from 'commander';
+import { REASON_LENGTH_MAX, type TopicPartition } from '@muster/protocol';
+import { type Command, InvalidArgumentError } from 'commander';
 import { requireConsent } from '../asking.js';
 import { type AskingFlags, asking, examples } from '../commands.js';
 import { exitCodes } from '../exit-codes.js';
@@ -123,7 +123,7 @@ function addRemoveMember(groups: Command, cli: Cli): void {
     .option('--member <id>', 'member id (CONSUMER-ID); may be repeated', collect)
     .option('--instance-id <id>', 'instance id of a static member; may be repeated', collect)
     .option('--all', 'every member')
-    .option('--reason <text>', 'told to the coordinator with the removal')
+    .option('--reason <text>', 'why: kept in the history of the group', reason)
     .option('--force', forceText);
   examples(
     remove,
@@ -154,6 +154,11 @@ function addRemoveMember(groups: Command, cli: Cli): void {
       return showItems(io, flags.output, shape, items);
     }),
   );
+}
+
+function reason(text: string): string {
+  if (text.length > 0 && text.length <= REASON_LENGTH_MAX) return text;
+  throw new InvalidArgumentError(`allowed are 1 to ${REASON_LENGTH_MAX} characters.`);
 }
 
 type WantedMember = { readonly memberId?: string; readonly instanceId?: string };

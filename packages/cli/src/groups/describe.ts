@@ -11,7 +11,6 @@ import { CliError } from '../failure.js';
 import type { Cli } from '../io.js';
 import type { Report, Row } from '../output.js';
 import { type Session, withSession } from '../session.js';
-import { logEnds } from '../stream-facts.js';
 import { membersReport } from './members.js';
 import { chosenGroups, existingGroup, showOnEach, takesGroups } from './selection.js';
 import { stateReport } from './state.js';
@@ -23,6 +22,7 @@ type DescribeFlags = AskingFlags & {
   readonly offsets?: boolean;
   readonly members?: boolean;
   readonly state?: boolean;
+  readonly verbose?: boolean;
 };
 
 export function addDescribe(groups: Command, cli: Cli): void {
@@ -31,12 +31,14 @@ export function addDescribe(groups: Command, cli: Cli): void {
   )
     .option('--offsets', 'offsets and lag (this is what is shown anyway)')
     .option('--members', 'the same as "muster groups members"')
-    .option('--state', 'the same as "muster groups state"');
+    .option('--state', 'the same as "muster groups state"')
+    .option('--verbose', 'more columns');
   examples(
     describe,
     'muster groups describe billing',
     'muster groups describe billing shipping -o json',
     'muster groups describe --all-groups --state',
+    'muster groups describe billing --members --verbose',
   );
   asking(describe).action((names: string[], flags: DescribeFlags) =>
     withSession(cli, flags, async (session) => {
@@ -44,13 +46,13 @@ export function addDescribe(groups: Command, cli: Cli): void {
       if (wanted.length > 1) throw new CliError(exitCodes.usage, 'give one of --offsets, --members and --state');
       const chosen = await chosenGroups(session.admin, names, flags.allGroups === true);
       const report = flags.members === true ? membersReport : flags.state === true ? stateReport : offsetsReport;
-      return showOnEach(session, flags.output, chosen, report);
+      return showOnEach(session, flags.output, chosen, (from, groups) => report(from, groups, flags.verbose));
     }),
   );
 }
 
 /** @returns one row for each partition of the topics it has offsets of or subscribes to; throws CliError for an unknown group */
-export async function offsetsReport(session: Session, groups: readonly string[]): Promise<Report> {
+export async function offsetsReport(session: Session, groups: readonly string[], isVerbose = false): Promise<Report> {
   const rows: Row[] = [];
   for (const group of groups) rows.push(...(await offsetRows(session, group)));
   return {
@@ -61,10 +63,11 @@ export async function offsetsReport(session: Session, groups: readonly string[])
       { key: 'currentOffset', title: 'CURRENT-OFFSET' },
       { key: 'logEndOffset', title: 'LOG-END-OFFSET' },
       { key: 'lag', title: 'LAG' },
-      { key: 'consumerId', title: 'CONSUMER-ID' },
-      { key: 'host', title: 'HOST' },
-      { key: 'clientId', title: 'CLIENT-ID' },
-      { key: 'lagSeconds', title: 'LAG-SECONDS' },
+      { key: 'consumerId', title: 'CONSUMER-ID', isElastic: true },
+      { key: 'host', title: 'HOST', isElastic: true, leaveOut: 1 },
+      { key: 'clientId', title: 'CLIENT-ID', isElastic: true, leaveOut: 2 },
+      { key: 'lagSeconds', title: 'LAG-SECONDS', leaveOut: 3 },
+      ...(isVerbose ? [{ key: 'groupInstanceId', title: 'GROUP-INSTANCE-ID', isElastic: true, leaveOut: 0 }] : []),
     ],
     rows,
     name: (row) => `${String(row['topic'])}:${String(row['partition'])}`,
@@ -77,7 +80,7 @@ async function offsetRows(session: Session, group: string): Promise<Row[]> {
   const { members } = await existingGroup(admin, group);
   const byId = new Map(members.map((member) => [String(member.memberId), member]));
   const lags = await admin.lag(group);
-  const ends = await logEnds(session, lags);
+  const ends = new Map((await admin.endOffsets(lags)).map((end) => [placeOf(end), end.endOffset]));
   if (members.length === 0) io.err(`the group ${JSON.stringify(group)} has no active members\n`);
   return [...lags].sort(byPlace).map(({ topic, partition, offset, lag, lagMs, memberId, error }) => {
     const member = byId.get(memberId ?? '');
@@ -93,6 +96,7 @@ async function offsetRows(session: Session, group: string): Promise<Row[]> {
       consumerId: memberId ?? null,
       host: member?.clientHost ?? null,
       clientId: member?.clientId ?? null,
+      groupInstanceId: member?.groupInstanceId ?? null,
       lagSeconds: isKnown ? Math.round(lagMs / MS_PER_SECOND) : null,
     };
   });

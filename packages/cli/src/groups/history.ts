@@ -22,13 +22,14 @@ export function addHistory(groups: Command, cli: Cli): void {
       const rows: Row[] = [];
       for (const group of await chosenGroups(admin, names, flags.allGroups === true)) {
         const { rebalances } = await existingGroup(admin, group);
-        for (const { generationId, startedAtMs, cause, memberId, durationMs, members, moved } of rebalances) {
+        for (const { generationId, startedAtMs, cause, reason, memberId, durationMs, members, moved } of rebalances) {
           const startedAt = new Date(startedAtMs).toISOString();
           rows.push({
             group,
             generation: generationId,
             startedAt,
             cause,
+            reason,
             consumerId: memberId,
             durationMs,
             members,
@@ -41,11 +42,12 @@ export function addHistory(groups: Command, cli: Cli): void {
           { key: 'group', title: 'GROUP' },
           { key: 'generation', title: 'GENERATION' },
           { key: 'startedAt', title: 'STARTED' },
-          { key: 'durationMs', title: 'DURATION-MS' },
+          { key: 'durationMs', title: 'DURATION-MS', leaveOut: 2 },
           { key: 'members', title: '#MEMBERS' },
           { key: 'moved', title: 'MOVED' },
           { key: 'cause', title: 'CAUSE' },
-          { key: 'consumerId', title: 'CONSUMER-ID' },
+          { key: 'reason', title: 'REASON', isElastic: true },
+          { key: 'consumerId', title: 'CONSUMER-ID', isElastic: true, leaveOut: 1 },
         ],
         rows,
         name: 'generation',

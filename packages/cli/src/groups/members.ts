@@ -10,21 +10,28 @@ import { type Session, withSession } from '../session.js';
 import { assignmentText, partitionsOf } from './assignment.js';
 import { chosenGroups, existingGroup, showOnEach, takesGroups } from './selection.js';
 
-type MembersFlags = AskingFlags & { readonly allGroups?: boolean };
+type MembersFlags = AskingFlags & { readonly allGroups?: boolean; readonly verbose?: boolean };
 
 export function addMembers(groups: Command, cli: Cli): void {
-  const members = takesGroups(groups.command('members').description('show the members of groups and what they own'));
-  examples(members, 'muster groups members billing', 'muster groups members --all-groups -o json');
+  const members = takesGroups(
+    groups.command('members').description('show the members of groups and what they own'),
+  ).option('--verbose', 'also which partitions each one owns');
+  examples(
+    members,
+    'muster groups members billing',
+    'muster groups members billing --verbose',
+    'muster groups members --all-groups -o json',
+  );
   asking(members).action((names: string[], flags: MembersFlags) =>
     withSession(cli, flags, async (session) => {
       const chosen = await chosenGroups(session.admin, names, flags.allGroups === true);
-      return showOnEach(session, flags.output, chosen, membersReport);
+      return showOnEach(session, flags.output, chosen, (from, names) => membersReport(from, names, flags.verbose));
     }),
   );
 }
 
 /** @returns one row for each member; throws CliError for a group that does not exist */
-export async function membersReport({ admin }: Session, groups: readonly string[]): Promise<Report> {
+export async function membersReport({ admin }: Session, groups: readonly string[], isVerbose = false): Promise<Report> {
   const rows: Row[] = [];
   for (const group of groups) {
     const { members, leader } = await existingGroup(admin, group);
@@ -46,12 +53,12 @@ export async function membersReport({ admin }: Session, groups: readonly string[
   return {
     columns: [
       { key: 'group', title: 'GROUP' },
-      { key: 'consumerId', title: 'CONSUMER-ID' },
-      { key: 'groupInstanceId', title: 'GROUP-INSTANCE-ID' },
-      { key: 'host', title: 'HOST' },
-      { key: 'clientId', title: 'CLIENT-ID' },
+      { key: 'consumerId', title: 'CONSUMER-ID', isElastic: true },
+      { key: 'groupInstanceId', title: 'GROUP-INSTANCE-ID', isElastic: true, leaveOut: 3 },
+      { key: 'host', title: 'HOST', isElastic: true, leaveOut: 1 },
+      { key: 'clientId', title: 'CLIENT-ID', isElastic: true, leaveOut: 2 },
       { key: 'partitionCount', title: '#PARTITIONS' },
-      { key: 'assignment', title: 'ASSIGNMENT' },
+      ...(isVerbose ? [{ key: 'assignment', title: 'ASSIGNMENT', isElastic: true }] : []),
     ],
     rows,
     name: 'consumerId',

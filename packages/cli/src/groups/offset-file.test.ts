@@ -1,33 +1,41 @@
-import { describe, expect, it, test } from 'vitest';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { quoted } from '../output.js';
-import { parseOffsets } from './offset-file.js';
+import { readOffsetFile } from './offset-file.js';
 
-const parse = (content: string) => parseOffsets(content, 'x.csv', 'billing');
-
-describe('a file of offsets', () => {
-  test.each([
-    ["Kafka's CSV", 'orders,0,17\norders,1,4\n'],
-    ['CSV with the group in front', 'billing,orders,0,17\nother,orders,0,99\nbilling,orders,1,4'],
-    ['CSV with a head', 'group,topic,partition,offset\r\nbilling,orders,0,17\r\nbilling,orders,1,4\r\n'],
-    [
-      'what a reset printed',
-      'group,topic,partition,currentOffset,newOffset\nbilling,orders,0,3,17\nbilling,orders,1,,4',
-    ],
-    ['JSON', '[{"topic":"orders","partition":0,"offset":17},{"topic":"orders","partition":1,"newOffset":4}]'],
-  ])('is %s', (_, content) => {
-    expect(parse(content)).toEqual([
-      { topic: 'orders', partition: 0, offset: 17 },
-      { topic: 'orders', partition: 1, offset: 4 },
-    ]);
+describe('a file with offsets', () => {
+  let folder: string;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'muster-cli-'));
   });
-  it('gives back what --export wrote, whatever the name of the topic', () => {
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+  const read = async (content: string) => {
+    const path = join(folder, 'offsets');
+    await writeFile(path, content);
+    return readOffsetFile(path, 'billing');
+  };
+
+  it('is what --export writes, for this group or for several', async () => {
+    const expected = [{ topic: 'orders', partition: 0, offset: 17 }];
+    expect(await read('orders,0,17\n')).toEqual(expected);
+    expect(await read('billing,orders,0,17\nshipping,orders,0,3\n')).toEqual(expected);
+    expect(await read('[{"topic":"orders","partition":0,"currentOffset":20,"newOffset":17}]')).toEqual(expected);
+  });
+  it('is also what a reset printed as CSV, and gives back any name of a topic', async () => {
+    const head = 'group,topic,partition,currentOffset,newOffset,again,skipped,result';
+    const [offset] = await read(`${head}\nbilling,orders,0,20,17,3,0,dry run\n`);
+    expect(offset).toEqual({ topic: 'orders', partition: 0, offset: 17 });
     const topic = 'a,"b" c';
-    expect(parse(`${quoted(topic)},3,9\n`)).toEqual([{ topic, partition: 3, offset: 9 }]);
+    expect(await read(`${quoted(topic)},3,9\n`)).toEqual([{ topic, partition: 3, offset: 9 }]);
   });
-  test.each(['orders,0', 'orders,x,1', 'orders,0,-1', '{"topic":"a"}', '[{"topic":"a"}]', '[', 'a,0,1\nb,0'])(
-    'is not %j',
-    (content) => {
-      expect(() => parse(content)).toThrow(/x\.csv/);
-    },
-  );
+  it('says where it is wrong, in which file, and how to write it', async () => {
+    await expect(read('orders,0,17\norders,zero,1\n')).rejects.toMatchObject({
+      exitCode: 2,
+      message: expect.stringMatching(/offsets: .*entry 2/),
+      advice: expect.stringContaining('orders,0,17'),
+    });
+    await expect(readOffsetFile(join(folder, 'none'), 'billing')).rejects.toMatchObject({ exitCode: 3 });
+  });
 });

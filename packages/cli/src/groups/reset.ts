@@ -15,13 +15,14 @@ import { CliError } from '../failure.js';
 import type { Cli, Io } from '../io.js';
 import { type Item, showItems } from '../items.js';
 import { type Column, quoted, type Row, render } from '../output.js';
+import { countText } from '../quantities.js';
 import { type Session, withSession } from '../session.js';
-import { registered } from '../stream-facts.js';
+import { noSuchPartition, registered } from '../stream-facts.js';
 import { collectTopics, duration, integer, moment, type TopicChoice } from '../values.js';
 import { byPlace } from './describe.js';
 import { readOffsetFile } from './offset-file.js';
+import { type Effect, effectsOf } from './reset-effect.js';
 import { chosenGroups, takesGroups } from './selection.js';
-import { shiftedOffsets } from './shift.js';
 
 type ResetFlags = AskingFlags & {
   readonly allGroups?: boolean;
@@ -43,7 +44,10 @@ type ResetFlags = AskingFlags & {
 };
 
 type Target = ResetTarget | { readonly to: 'file'; readonly path: string };
-type GroupReset = OffsetReset & { readonly group: string };
+/** One partition of one group: where its offset is, and where it would go. */
+export type GroupReset = OffsetReset & { readonly group: string };
+/** The same with what it means for messages; null where that is not known. */
+type WeighedReset = GroupReset & { readonly effect: Effect | null; readonly message?: string };
 
 export function addReset(groups: Command, cli: Cli): void {
   const reset = takesGroups(groups.command('reset-offsets'))
@@ -72,12 +76,13 @@ export function addReset(groups: Command, cli: Cli): void {
       // All of them before anything is changed in one.
       const missing = new Set<string>();
       for (const group of chosen) if ((await requireInactive(session, group)) === 'Dead') missing.add(group);
-      const plan: GroupReset[] = [];
-      for (const group of chosen) plan.push(...(await planOf(session, group, target, flags)));
-      if (flags.export === true) return exportPlan(session, plan, chosen.length > 1);
-      if (flags.execute !== true) return showPlan(session, flags, plan);
-      for (const group of missing) session.io.err(`the group ${JSON.stringify(group)} does not exist: it is made\n`);
-      return await execute(session, flags, plan);
+      const resets: GroupReset[] = [];
+      for (const group of chosen) resets.push(...(await planOf(session, group, target, flags, missing.has(group))));
+      if (flags.export === true) return exportPlan(session, resets, chosen.length > 1);
+      const plan = await weighed(session, resets);
+      const making = flags.execute === true ? 'it is made' : '--execute makes it';
+      for (const group of missing) session.io.err(`the group ${JSON.stringify(group)} does not exist: ${making}\n`);
+      return flags.execute === true ? await execute(session, flags, plan) : showPlan(session, flags, plan);
     }),
   );
 }
@@ -139,15 +144,30 @@ async function requireInactive({ admin }: Session, group: string): Promise<'Empt
   );
 }
 
-async function planOf(session: Session, group: string, target: Target, flags: ResetFlags): Promise<GroupReset[]> {
+async function planOf(
+  session: Session,
+  group: string,
+  target: Target,
+  flags: ResetFlags,
+  isMissing: boolean,
+): Promise<GroupReset[]> {
   const partitions = flags.topic === undefined ? undefined : await partitionsOf(session, flags.topic);
-  const resolved = await resolve(session, group, target, partitions);
-  const plan = await session.admin.resetOffsets(group, resolved, partitions === undefined ? {} : { partitions });
+  const { admin, io } = session;
+  // Files are read here; the library knows all other targets.
+  const resolved: ResetTarget =
+    target.to === 'file' ? { to: 'offsets', offsets: await readOffsetFile(target.path, group) } : target;
+  const progress = startProgress(io, `planning ${group}`, partitions?.length);
+  const plan = await admin.resetOffsets(group, resolved, {
+    ...(partitions === undefined ? {} : { partitions }),
+    onProgress: progress.at,
+  });
+  progress.clear();
   if (plan.length === 0) {
+    const why = isMissing ? 'does not exist, so it has no offsets' : 'has no offset to reset';
     throw new CliError(
       exitCodes.notFound,
-      `there is no offset to reset in group ${JSON.stringify(group)}`,
-      'name topics with --topic; "muster groups describe" shows the offsets of a group',
+      `the group ${JSON.stringify(group)} ${why}`,
+      'name topics with --topic to give it offsets; "muster groups list" shows the groups',
     );
   }
   return plan.map((reset) => ({ ...reset, group })).sort(byPlace);
@@ -163,22 +183,7 @@ async function partitionsOf(session: Session, choices: readonly TopicChoice[]): 
   });
 }
 
-/** Files are read here, and messages counted; the library knows all other targets. */
-async function resolve(
-  session: Session,
-  group: string,
-  target: Target,
-  partitions: readonly TopicPartition[] | undefined,
-): Promise<ResetTarget> {
-  if (target.to === 'file') return { to: 'offsets', offsets: await readOffsetFile(target.path, group) };
-  if (target.to !== 'shift') return target;
-  const progress = startProgress(session.io, 'counting messages', partitions?.length);
-  const offsets = await shiftedOffsets(session, group, partitions, target.by, progress.at);
-  progress.end(`messages of ${offsets.length} partitions counted`);
-  return { to: 'offsets', offsets };
-}
-
-const columns: readonly Column[] = [
+const placeColumns: readonly Column[] = [
   { key: 'group', title: 'GROUP' },
   { key: 'topic', title: 'TOPIC' },
   { key: 'partition', title: 'PARTITION' },
@@ -187,19 +192,59 @@ const columns: readonly Column[] = [
 ];
 const empty = 'no partition to reset';
 
-function rowOf({ group, topic, partition, before, after }: GroupReset): Row {
-  return { group, topic, partition, currentOffset: before ?? null, newOffset: after ?? null };
+/** On a narrow terminal what is zero everywhere is missed least. */
+function columnsFor(plan: readonly WeighedReset[]): readonly Column[] {
+  const rank = (key: keyof Effect) => (sumOf(plan, key) === 0 ? 0 : 2);
+  return [
+    ...placeColumns,
+    { key: 'again', title: 'AGAIN', leaveOut: 2 + rank('again') },
+    { key: 'skipped', title: 'SKIPPED', leaveOut: 1 + rank('skipped') },
+  ];
+}
+
+function sumOf(plan: readonly WeighedReset[], key: keyof Effect): number {
+  return plan.reduce((total, { effect }) => total + (effect?.[key] ?? 0), 0);
+}
+
+function rowOf({ group, topic, partition, before, after, effect }: WeighedReset): Row {
+  const moved = { group, topic, partition, currentOffset: before ?? null, newOffset: after ?? null };
+  return { ...moved, again: effect?.again ?? null, skipped: effect?.skipped ?? null };
+}
+
+/** Counts what comes again and what is skipped, and says for a partition that is not there which ones are. */
+async function weighed(session: Session, resets: readonly GroupReset[]): Promise<WeighedReset[]> {
+  const progress = startProgress(session.io, 'counting messages', resets.length);
+  const effects = await effectsOf(session.admin, resets, progress.at);
+  progress.clear();
+  const unknown = resets.filter(({ error }) => error === 'UNKNOWN_TOPIC_OR_PARTITION').map(({ topic }) => topic);
+  const topics = await registered(session, [...new Set(unknown)]);
+  return resets.map((reset, at): WeighedReset => {
+    const message = reset.error === 'NONE' ? undefined : noSuchPartition(topics.get(reset.topic), reset.partition);
+    return { ...reset, effect: effects[at] ?? null, ...(message === undefined ? {} : { message }) };
+  });
+}
+
+function itemOfReset(reset: WeighedReset, error: string): Item {
+  return { row: rowOf(reset), error, ...(reset.message === undefined ? {} : { message: reset.message }) };
+}
+
+/** The sum of it, for a person who has many partitions before them. */
+function sayEffect(io: Io, plan: readonly WeighedReset[]): void {
+  const [again, skipped] = [sumOf(plan, 'again'), sumOf(plan, 'skipped')];
+  if (again > 0) io.err(`${countText(again, 'message')} ${again === 1 ? 'comes' : 'come'} again\n`);
+  if (skipped > 0) io.err(`${countText(skipped, 'message')} ${skipped === 1 ? 'is' : 'are'} skipped\n`);
 }
 
 function placeName(row: Row): string {
   return `${String(row['topic'])}:${String(row['partition'])}`;
 }
 
-function showPlan({ io }: Session, flags: ResetFlags, plan: readonly GroupReset[]): ExitCode {
+function showPlan({ io }: Session, flags: ResetFlags, plan: readonly WeighedReset[]): ExitCode {
   warnOfClamped(io, plan);
-  const shape = { columns, name: placeName, empty, done: 'dry run' };
-  const items = plan.map((reset) => ({ row: rowOf(reset), error: reset.error }));
+  const shape = { columns: columnsFor(plan), name: placeName, empty, done: 'dry run' };
+  const items = plan.map((reset) => itemOfReset(reset, reset.error));
   const code = showItems(io, flags.output, shape, items);
+  sayEffect(io, plan);
   io.err('this was a dry run: add --execute to do it\n');
   return code;
 }
@@ -217,14 +262,15 @@ function exportPlan({ io }: Session, plan: readonly GroupReset[], hasGroup: bool
   return plan.some(({ after }) => after === undefined) ? exitCodes.partly : exitCodes.ok;
 }
 
-async function execute(session: Session, flags: ResetFlags, plan: readonly GroupReset[]): Promise<ExitCode> {
+async function execute(session: Session, flags: ResetFlags, plan: readonly WeighedReset[]): Promise<ExitCode> {
   const { io } = session;
   warnOfClamped(io, plan);
   // A script that says --execute has decided; a person sees what it means first.
   if (io.isInteractive && flags.force !== true) {
-    const report = { columns, name: placeName, empty, rows: plan.map(rowOf) };
-    io.err(render('table', report, io.hasColor));
-    await requireConsent(io, `Move ${plan.length} offsets of ${groupsOf(plan)}?`, false);
+    const report = { columns: columnsFor(plan), name: placeName, empty, rows: plan.map(rowOf) };
+    io.err(render('table', report, io));
+    sayEffect(io, plan);
+    await requireConsent(io, `Move ${countText(plan.length, 'offset')} of ${groupsOf(plan)}?`, false);
   }
   const items: Item[] = [];
   for (const group of new Set(plan.map((reset) => reset.group))) {
@@ -233,10 +279,10 @@ async function execute(session: Session, flags: ResetFlags, plan: readonly Group
     for (const [at, reset] of own.entries()) {
       const error = reset.error === 'NONE' ? (errors[at] ?? 'UNKNOWN_SERVER_ERROR') : reset.error;
       // kafka: a commit without member id to a group that has members says so; somebody joined since we looked.
-      items.push({ row: rowOf(reset), error: error === 'UNKNOWN_MEMBER_ID' ? 'NON_EMPTY_GROUP' : error });
+      items.push(itemOfReset(reset, error === 'UNKNOWN_MEMBER_ID' ? 'NON_EMPTY_GROUP' : error));
     }
   }
-  return showItems(io, flags.output, { columns, name: placeName, empty, done: 'moved' }, items);
+  return showItems(io, flags.output, { columns: columnsFor(plan), name: placeName, empty, done: 'moved' }, items);
 }
 
 /** R1 writes what was shown, not what the target would mean by now. @returns an error for each, in order */

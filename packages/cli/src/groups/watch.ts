@@ -52,7 +52,7 @@ async function lookOnce(session: Session, group: string, format: Format, isFirst
     const report = await offsetsReport(session, [group]);
     if (format === 'json')
       io.out(`${JSON.stringify({ at: new Date().toISOString(), group, state, partitions: report.rows })}\n`);
-    else draw(io, format === 'table' ? `${head}\n${render(format, report, io.hasColor)}\n` : render(format, report));
+    else draw(io, format === 'table' ? `${head}\n${render(format, report, io)}\n` : render(format, report));
   } catch (thrown) {
     if (isFirst) throw thrown;
     io.err(`${new Date().toISOString()}  ${failureOf(thrown).message}\n`);
