@@ -12,7 +12,7 @@ const subjects = new Subjects('test');
 const key = leaseKey(nodeId('a'));
 
 /** One node over a host that says yes to everything, and a second connection that the test speaks through. */
-function scene() {
+function scene(resumed: Promise<'resumed'> = Promise.resolve('resumed')) {
   const clock = new VirtualClock();
   const nats = new MemoryNats({ clock });
   const leases = new MemoryLeaseStore({ nats });
@@ -32,7 +32,7 @@ function scene() {
     suspend: () => void calls.push('suspend'),
     resume: () => {
       calls.push('resume');
-      return Promise.resolve('resumed');
+      return resumed;
     },
     release: () => Promise.resolve(),
     drop: () => void calls.push('drop'),
@@ -179,6 +179,25 @@ describe('after a gap (M2)', () => {
     await clock.advance(500);
     expect(asked).toBe(4);
     expect(calls).toEqual(['suspend', 'resume']);
+  });
+});
+
+describe('a short loss of the connection', () => {
+  test('is followed by a heartbeat at once: the next one would come when the others have marked the node dead', async () => {
+    // The streams are without a leader just then: nothing can be resumed.
+    const { clock, nats, other, serving } = scene(new Promise(() => {}));
+    await serving();
+    let heard = 0;
+    other.subscribe(subjects.heartbeats, () => {
+      heard += 1;
+    });
+    await clock.advance(clusterSettingsDefaults.heartbeatIntervalMs);
+    nats.cut('a');
+    await clock.advance(10);
+    heard = 0;
+    nats.heal('a');
+    await clock.advance(100);
+    expect(heard).toBeGreaterThanOrEqual(1);
   });
 });
 

@@ -320,6 +320,8 @@ export class ClusterNode {
     if (this.#isStopped) return;
     this.#view.restartCounts(clock.now());
     this.#detector.wasAway();
+    // The heartbeat that fell into the gap made us silent for the others: they may be about to mark us.
+    this.#sendHeartbeat();
     this.#lease.renew();
   }
 
