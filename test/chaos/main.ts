@@ -6,6 +6,7 @@
 
 import { Argument, Command, Option } from 'commander';
 import { type FigureName, figureNames, runFigures } from './figures.js';
+import { refusalOfFolder } from './keep-folder.js';
 import { disagreement, integer, type RunFlags, runFlags } from './options.js';
 import { printResult } from './report.js';
 import { runChaos } from './run.js';
@@ -21,6 +22,8 @@ program.action(async (flags: RunFlags) => {
   const refusal = disagreement(flags, program.getOptionValueSource('faults') !== 'default');
   if (refusal !== undefined) program.error(`error: ${refusal}`);
   const { duration, keep, faults, json, ...sizes } = flags;
+  const folderRefusal = keep === undefined ? undefined : await refusalOfFolder(keep);
+  if (folderRefusal !== undefined) program.error(`error: ${folderRefusal}`);
   const kinds = faults.filter((kind) => sizes.workers > 0 || !kind.startsWith('worker-'));
   // With --json standard output carries the result alone.
   const say = (line: string) => (json ? process.stderr : process.stdout).write(`${line}\n`);

@@ -13,6 +13,7 @@ const READ_SILENCE_MS = 2_000;
 const READ_BATCH = 500;
 const READ_TRIES_MAX = 20;
 const READ_RETRY_MS = 500;
+const RETRIES_TOLD = 4;
 const NO_MESSAGE_FOUND = 10_037;
 
 /** @returns the names of the log streams, then that of the leases */
@@ -60,7 +61,7 @@ export async function recordLogs(
         if (memberGroups.has(group)) for (const piece of pieces) recordGeneration(group, piece, history);
       }
     });
-    for (const detail of retries) history.write({ kind: 'trouble', at: nowMs(), who: stream, detail });
+    tellRetries(retries, stream, history);
   }
   return { frames, unreadable };
 }
@@ -79,7 +80,13 @@ export async function recordTopic(connection: NatsConnection, history: HistoryWr
     if (ids.length >= READ_BATCH) flush();
   });
   flush();
-  for (const detail of retries) history.write({ kind: 'trouble', at: nowMs(), who: stream, detail });
+  tellRetries(retries, stream, history);
+}
+
+/** One now and then is ordinary: a pull may come before the servers know of its consumer everywhere. */
+function tellRetries(retries: readonly string[], who: string, history: HistoryWriter): void {
+  if (retries.length < RETRIES_TOLD) return;
+  for (const detail of retries) history.write({ kind: 'trouble', at: nowMs(), who, detail });
 }
 
 /** Just after the last fault the servers may not have found each other again. */

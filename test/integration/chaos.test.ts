@@ -37,8 +37,18 @@ test(
   DEADLINE_MS + 10_000,
 );
 
-test('a fault that does not exist is refused, with those that do', async () => {
-  const { code, said } = await chaos('--faults', 'earthquake');
-  expect(code).toBe(2);
-  expect(said).toContain('earthquake: allowed are kill,pause,partition');
+const refused: readonly (readonly [string, string, readonly string[]])[] = [
+  ['a fault that does not exist', 'earthquake: allowed are kill,pause,partition', ['--faults', 'earthquake']],
+  ['a fault without a name', 'a name is missing', ['--faults', 'kill,']],
+  ['a duration that is none', 'allowed are 1s to 24h', ['--duration', 'soon']],
+  ['a seed with blanks', 'letters, digits', ['--seed', 'a b']],
+  ['faults of workers without workers', '--workers is 0', ['--faults', 'worker-kill', '--workers', '0']],
+  ['a folder that cannot be made', '--keep /dev/null/x: ENOTDIR', ['--keep', '/dev/null/x']],
+  ['a folder that cannot be made, for which Node would try for ever', '--keep /proc/x: ENOENT', ['--keep', '/proc/x']],
+];
+
+test.for(refused)('%s is refused before anything is started', async ([, words, args]) => {
+  const { code, out, said } = await chaos(...args);
+  expect([code, out]).toEqual([2, '']);
+  expect(said).toContain(words);
 });
