@@ -18,7 +18,9 @@ import {
 } from '@muster/protocol';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { optionFields } from '../../packages/worker/src/check-options.js';
 import { workerErrors } from '../../packages/worker/src/errors.js';
+import { consumerSettings, memberSettings } from '../../packages/worker/src/options.js';
 
 const docs = fileURLToPath(new URL('../../docs/', import.meta.url));
 const protocol = readFileSync(`${docs}protocol.md`, 'utf8');
@@ -40,6 +42,23 @@ function section(heading: string): string {
   if (from < 0) return '';
   const to = protocol.slice(from + 1).search(/\n##+ /);
   return protocol.slice(from, to < 0 ? undefined : from + 1 + to);
+}
+
+/** @returns the rows of the table whose head begins with `what` */
+function rowsOf(what: string): string[] {
+  const lines = worker.split('\n');
+  const head = lines.findIndex((line) => line.startsWith(`| ${what} option |`) || line.startsWith(`| ${what} |`));
+  expect(head, `there is no table of ${what}`).toBeGreaterThan(0);
+  const rest = lines.slice(head + 2);
+  return rest.slice(
+    0,
+    rest.findIndex((line) => !line.startsWith('|')),
+  );
+}
+
+/** @returns the names in the first column of rows */
+function namesIn(rows: readonly string[]): string[] {
+  return rows.flatMap((row) => [...(row.split('|')[1] ?? '').matchAll(/`([^`]+)`/g)].map(([, name = '']) => name));
 }
 
 describe('docs/protocol.md', () => {
@@ -84,18 +103,40 @@ describe('docs/worker.md', () => {
     expect(rows.filter((row) => !worker.includes(row))).toEqual([]);
   });
 
-  it('names every option of members and consumers', () => {
-    const options = readFileSync(
-      fileURLToPath(new URL('../../packages/worker/src/options.ts', import.meta.url)),
+  it.each(Object.entries(optionFields))('has a table of exactly the options of %s', (what, fields) => {
+    expect(namesIn(rowsOf(what)).sort()).toEqual(Object.keys(fields).sort());
+  });
+
+  it('says the defaults that a consumer has', () => {
+    const settings = memberSettings({ group: 'billing' });
+    const options = { group: 'billing', topics: ['orders'] };
+    const numbers = Object.entries({ ...settings, ...consumerSettings(options, settings) }).filter(
+      (entry): entry is [string, number] => typeof entry[1] === 'number',
+    );
+    expect(numbers.length).toBeGreaterThan(8);
+    const rows = rowsOf('consumer');
+    for (const [name, value] of numbers) {
+      const row = rows.find((line) => line.startsWith(`| \`${name}\` |`));
+      expect(row?.split('|')[2]?.trim()).toMatch(new RegExp(`^${value.toLocaleString('en-US')}( |$)`));
+    }
+  });
+
+  it('has a row for every event', () => {
+    const names = namesIn(rowsOf('event'));
+    const source = readFileSync(fileURLToPath(new URL('../../packages/worker/src/events.ts', import.meta.url)), 'utf8');
+    const channels = [...source.matchAll(/channel\('(muster:[a-z-]+)'\)/g)].map(([, name = '']) => name);
+    expect(channels.length).toBeGreaterThan(10);
+    expect(names.sort()).toEqual(channels.sort());
+  });
+
+  it('has a row for every metric', () => {
+    const source = readFileSync(
+      fileURLToPath(new URL('../../packages/worker/src/metrics.ts', import.meta.url)),
       'utf8',
     );
-    const declared = options.slice(
-      options.indexOf('export interface MemberOptions'),
-      options.indexOf('/** Member options'),
-    );
-    const names = [...declared.matchAll(/^ {2}readonly (\w+)\??:/gm)].map(([, name = '']) => name);
-    expect(names.length).toBeGreaterThan(15);
-    expect(names.filter((name) => !worker.includes(`\`${name}\``))).toEqual([]);
+    const metrics = [...source.matchAll(/create\w+\('([a-z._]+)'/g)].map(([, name = '']) => name);
+    expect(metrics.length).toBe(5);
+    expect(namesIn(rowsOf('metric')).sort()).toEqual(metrics.sort());
   });
 
   it('links files that exist, and every example', () => {

@@ -64,3 +64,5 @@ await consumer.run({
     }
   },
 });
+// All is closed; the channel to the parent is the last thing that keeps this process alive.
+process.disconnect?.();
