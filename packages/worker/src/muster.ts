@@ -169,8 +169,8 @@ export class Muster {
     }
     const registered = await this.topics.describe(typeof wanted === 'string' ? wanted : wanted.name);
     const topic = keyHash === undefined ? registered : { ...registered, keyHash };
-    const { streams, environment, telemetry } = this.#context;
-    return this.#tracked(new Producer({ topic, codec, streams, environment, telemetry, limits }));
+    const { streams, environment, telemetry, logger } = this.#context;
+    return this.#tracked(new Producer({ topic, codec, streams, environment, telemetry, logger, limits }));
   }
 
   /** @returns the administration of the cluster's groups; `timeoutMs` bounds each of its calls, default 15,000 */

@@ -13,7 +13,7 @@ import { backoffMs, type Environment } from './clock.js';
 import { MusterError } from './errors.js';
 import type { Gate } from './gate.js';
 import type { Headers, PublishOutcome, Streams } from './streams.js';
-import { pause } from './waiting.js';
+import { pause, withinMs } from './waiting.js';
 
 export type StoredOutcome = Extract<PublishOutcome, { kind: 'stored' }>;
 
@@ -26,12 +26,15 @@ export interface Outgoing {
 }
 
 interface Waiting {
+  /** Why it is not stored yet. */
+  problem: string | undefined;
   readonly message: Outgoing;
   readonly order: number;
   resolve(outcome: StoredOutcome): void;
   reject(error: MusterError): void;
 }
 
+const noAnswer = { kind: 'unavailable', reason: 'no answer' } as const satisfies PublishOutcome;
 const ATTEMPT_TIMEOUT_MS = 5_000;
 const RETRY_LEAST_MS = 50;
 const RETRY_MOST_MS = 1_000;
@@ -42,6 +45,8 @@ export interface PartitionSenderOptions {
   readonly inFlightMax: number;
   /** Shared by all partitions: places in flight. */
   readonly gate: Gate;
+  /** The producer waits no longer: what has no answer yet is refused with CLOSED. */
+  readonly giveUp: AbortSignal;
 }
 
 export class PartitionSender {
@@ -61,7 +66,7 @@ export class PartitionSender {
   submit(message: Outgoing): Promise<StoredOutcome> {
     return new Promise((resolve, reject) => {
       this.#order += 1;
-      this.#queue.push({ message, order: this.#order, resolve, reject });
+      this.#queue.push({ message, order: this.#order, problem: undefined, resolve, reject });
       this.#pump();
     });
   }
@@ -91,7 +96,7 @@ export class PartitionSender {
     this.#isRepeating = true;
     let failures = 0;
     for (let first = this.#failed[0]; first !== undefined; first = this.#failed[0]) {
-      await pause(clock, backoffMs(failures, RETRY_LEAST_MS, RETRY_MOST_MS, random));
+      await pause(clock, backoffMs(failures, RETRY_LEAST_MS, RETRY_MOST_MS, random), this.#options.giveUp);
       // One after the other with acks in between: from here on the order is certain.
       while (first !== undefined && (await this.#attempt(first)) === 'done') {
         failures = 0;
@@ -105,17 +110,30 @@ export class PartitionSender {
   }
 
   /** Sends once. @returns `done` when the message has its answer, good or bad */
-  async #attempt({ message, resolve, reject }: Waiting): Promise<'done' | 'again'> {
-    const { streams, environment, gate } = this.#options;
+  async #attempt(waiting: Waiting): Promise<'done' | 'again'> {
+    const { message, resolve, reject } = waiting;
+    const { streams, environment, gate, giveUp } = this.#options;
+    const place = `message ${message.messageId} for ${message.subject}`;
     await gate.enter();
     try {
       const leftMs = message.deadlineAtMs - environment.clock.now();
       if (leftMs <= 0) {
-        reject(new MusterError('TIMEOUT', `message ${message.messageId} for ${message.subject}`));
+        reject(new MusterError('TIMEOUT', waiting.problem === undefined ? place : `${place}: ${waiting.problem}`));
         return 'done';
       }
-      const outcome = await streams.publish({ ...message, timeoutMs: Math.min(leftMs, ATTEMPT_TIMEOUT_MS) });
-      if (outcome.kind === 'unavailable') return 'again';
+      const timeoutMs = Math.min(leftMs, ATTEMPT_TIMEOUT_MS);
+      // The port keeps its timeout itself; this one is only for what it does beside the waiting.
+      const publishing = streams.publish({ ...message, timeoutMs });
+      const ended = await withinMs(environment.clock, 2 * timeoutMs, publishing, giveUp);
+      if (ended.kind === 'aborted') {
+        reject(new MusterError('CLOSED', `the producer, before there was an answer to ${place}`));
+        return 'done';
+      }
+      const outcome = ended.kind === 'done' ? ended.value : noAnswer;
+      if (outcome.kind === 'unavailable') {
+        waiting.problem = outcome.reason;
+        return 'again';
+      }
       if (outcome.kind === 'stored') resolve(outcome);
       else reject(new MusterError('STREAM_REFUSED', outcome.reason));
       return 'done';

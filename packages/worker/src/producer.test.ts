@@ -11,6 +11,7 @@ import { partitionOfKey } from './topic.js';
 function setUp(limits: ProducerLimits = {}) {
   const streams = new FakeStreams();
   const environment = virtualEnvironment();
+  const warnings: string[] = [];
   const producer = new Producer<number>({
     topic: orders,
     codec: jsonCodec(),
@@ -18,11 +19,58 @@ function setUp(limits: ProducerLimits = {}) {
     environment,
     limits,
     telemetry: noTelemetry,
+    logger: { debug: () => {}, info: () => {}, warn: (line) => void warnings.push(line), error: () => {} },
   });
-  return { streams, clock: environment.clock, producer };
+  return { streams, clock: environment.clock, producer, warnings };
 }
 
 const unavailable: PublishOutcome = { kind: 'unavailable', reason: '503' };
+
+describe('the end of a producer', () => {
+  it('comes in its time although JetStream is silent: what has no answer is refused', async () => {
+    const { producer, streams, clock } = setUp({ maxInFlightPerPartition: 1 });
+    streams.publish = () => new Promise(() => {});
+    const codes: string[] = [];
+    for (const value of [1, 2, 3]) {
+      producer.send({ key: 'a', value }).catch((thrown: { code: string }) => void codes.push(thrown.code));
+    }
+    let isClosed = false;
+    void producer.close({ timeoutMs: 2_000 }).then(() => {
+      isClosed = true;
+    });
+    await clock.advance(1_900);
+    expect(isClosed).toBe(false);
+    await clock.advance(200);
+    expect(isClosed).toBe(true);
+    expect(codes).toEqual(['CLOSED', 'CLOSED', 'CLOSED']);
+    expect(clock.timers).toBe(0);
+  });
+
+  it('comes in its time too while failed messages are repeated', async () => {
+    const { producer, streams, clock } = setUp();
+    streams.onPublish = () => unavailable;
+    const sending = producer.send({ key: 'a', value: 1 }).catch((thrown: { code: string }) => thrown.code);
+    await clock.advance(1_000);
+    const closing = producer.close({ timeoutMs: 500 });
+    await clock.advance(600);
+    await closing;
+    expect(await sending).toBe('CLOSED');
+  });
+
+  it('does not hide what was sent without waiting: a warning, and a count from flush', async () => {
+    const { producer, streams, clock, warnings } = setUp({ deliveryTimeoutMs: 1_000 });
+    streams.onPublish = () => ({ kind: 'refused', reason: 'full' });
+    void producer.send({ key: 'a', value: 1 });
+    await clock.advance(10);
+    streams.onPublish = () => unavailable;
+    const timedOut = producer.send({ key: 'a', value: 1 }).catch((thrown: Error) => thrown.message);
+    await clock.advance(5_000);
+    expect(await timedOut).toMatch(/before the deadline: message .*: 503$/);
+    expect(await producer.flush()).toBe(2);
+    expect(await producer.flush()).toBe(0);
+    expect(warnings).toEqual(['a message was not stored', 'a message was not stored']);
+  });
+});
 
 describe('the producer', () => {
   it("sends each key to its partition's subject and tells where it was stored", async () => {

@@ -6,10 +6,12 @@
  * P3 bounded: messages in flight, messages waiting, time.
  */
 
+import { setMaxListeners } from 'node:events';
 import type { Environment } from './clock.js';
 import type { Codec } from './codecs.js';
-import { MusterError } from './errors.js';
+import { asMusterError, MusterError } from './errors.js';
 import { Gate } from './gate.js';
+import type { Logger } from './logger.js';
 import { PartitionSender } from './partition-sender.js';
 import type { Streams } from './streams.js';
 import type { Telemetry } from './telemetry.js';
@@ -22,6 +24,7 @@ import {
   partitionOfKey,
   type TopicSpec,
 } from './topic.js';
+import { withinMs } from './waiting.js';
 
 export interface OutgoingMessage<Value> {
   /** Without a key the partitions take turns. */
@@ -53,6 +56,8 @@ export interface ProducerLimits {
   readonly deliveryTimeoutMs?: number;
 }
 
+const CLOSE_TIMEOUT_MS = 30_000;
+
 export class Producer<Value> {
   readonly topic: TopicSpec;
   readonly #codec: Codec<Value>;
@@ -64,6 +69,10 @@ export class Producer<Value> {
   readonly #senders = new Map<number, PartitionSender>();
   readonly #pending = new Set<Promise<unknown>>();
   readonly #closing = new AbortController();
+  readonly #givenUp = new AbortController();
+  readonly #logger: Logger;
+  /** Sends that failed since the last flush. */
+  #failed = 0;
   #turn: number;
 
   constructor(options: {
@@ -72,9 +81,13 @@ export class Producer<Value> {
     readonly streams: Streams;
     readonly environment: Environment;
     readonly telemetry: Telemetry;
+    readonly logger: Logger;
     readonly limits: ProducerLimits;
   }) {
+    // One listener for each message in flight: their number is no leak.
+    setMaxListeners(0, this.#givenUp.signal);
     this.topic = options.topic;
+    this.#logger = options.logger;
     this.#codec = options.codec;
     this.#streams = options.streams;
     this.#environment = options.environment;
@@ -100,24 +113,32 @@ export class Producer<Value> {
    */
   send(message: OutgoingMessage<Value>): Promise<Stored> {
     const sending = this.#send(message);
-    // Not every caller waits for its send; `flush` does.
+    // Not every caller waits for its send; `flush` does, and what failed is never silent.
     const settled: Promise<void> = sending.then(
       () => {},
-      () => {},
+      (thrown: unknown) => this.#onFailed(thrown),
     );
     this.#pending.add(settled);
     void settled.then(() => this.#pending.delete(settled));
     return sending;
   }
 
-  /** Waits until every send has ended, one way or the other. */
-  async flush(): Promise<void> {
+  /** Waits until every send has ended, one way or the other. @returns how many have failed since the last flush */
+  async flush(): Promise<number> {
     while (this.#pending.size > 0) await Promise.all([...this.#pending]);
+    const failed = this.#failed;
+    this.#failed = 0;
+    return failed;
   }
 
-  /** Takes no more messages and waits for those under way, each at most its delivery timeout. */
-  async close(): Promise<void> {
+  /**
+   * Takes no more messages and waits for those under way, at most `timeoutMs` (default 30,000); what has no answer by then is refused
+   * with CLOSED: perhaps it is stored. Never throws.
+   */
+  async close(options: { readonly timeoutMs?: number } = {}): Promise<void> {
     this.#closing.abort();
+    await withinMs(this.#environment.clock, options.timeoutMs ?? CLOSE_TIMEOUT_MS, this.flush());
+    this.#givenUp.abort();
     await this.flush();
   }
 
@@ -140,6 +161,12 @@ export class Producer<Value> {
       this.#senderOf(partition).submit({ subject, payload, headers, messageId, deadlineAtMs }),
     );
     return { topic: this.topic.name, partition, offset: outcome.offset, duplicate: outcome.duplicate };
+  }
+
+  #onFailed(thrown: unknown): void {
+    this.#failed += 1;
+    const { code, message } = asMusterError(thrown, 'UNKNOWN_SERVER_ERROR');
+    this.#logger.warn('a message was not stored', { topic: this.topic.name, code, error: message });
   }
 
   #encode(value: Value): Uint8Array {
@@ -171,6 +198,7 @@ export class Producer<Value> {
       environment: this.#environment,
       inFlightMax: this.#limits.maxInFlightPerPartition,
       gate: this.#inFlight,
+      giveUp: this.#givenUp.signal,
     });
     this.#senders.set(partition, sender);
     return sender;
