@@ -26,9 +26,12 @@ const logger: Logger = {
   debug: (line, fields = {}) => {
     const { from, to, generation } = fields;
     say('debug', line, fields);
+    if (line !== 'membership') return;
+    // It leaves by itself before anybody here hears of its failure.
+    if (to === 'failed')
+      history.writeNow({ kind: 'worker', at: nowMs(), worker: name, event: 'stopping', detail: 'failed' });
     // The first round of all loses nothing.
-    if (line !== 'membership' || to !== 'preparing' || from === 'unjoined') return;
-    if (generation === -1) gaveUp('lost', '');
+    if (to === 'preparing' && from !== 'unjoined' && generation === -1) gaveUp('lost', '');
   },
   info: (line, fields) => say('info', line, fields),
   warn: (line, fields = {}) => {

@@ -209,6 +209,15 @@ describe('the checkers of a history', () => {
       ],
     ],
     [
+      'a worker that is expelled after it had stood still for a moment',
+      'worker-2-1 is gone, to whom nothing had been done',
+      [
+        { kind: 'stall', at: 79, who: 'worker-2', ms: 600 },
+        generation(5, 81, []),
+        rebalance(5, 'session-expired', 'worker-2-1', 80),
+      ],
+    ],
+    [
       'a member that was removed and is back',
       'worker-1-1 is back after its removal',
       [generation(5, 80, ['worker-2-1', 'worker-1-1']), rebalance(5, 'member-joined', 'worker-1-1', 79)],
@@ -236,6 +245,15 @@ describe('the checkers of a history', () => {
       'a member that is said to have left, and was killed',
       'worker-1-1 was not told to leave',
       [rebalance(4, 'member-left', 'worker-1-1', 70)],
+    ],
+    [
+      'a member that is said to be expelled, and is not',
+      'worker-2-1 is still in it',
+      [
+        ...started('worker-3', 75),
+        generation(5, 81, ['worker-2-1', 'worker-3-1']),
+        rebalance(5, 'session-expired', 'worker-2-1', 80),
+      ],
     ],
     [
       'a cause that nothing in a run can have',
@@ -300,6 +318,22 @@ describe('the checkers of a history', () => {
       ],
     ],
   ];
+
+  test('accept a worker that joined again after its pause and was killed before it could write its new id down', () => {
+    const events: HistoryEvent[] = [
+      ...clean,
+      { kind: 'worker', at: 64, worker: 'worker-2', event: 'paused' },
+      generation(5, 100, []),
+      rebalance(5, 'session-expired', 'worker-2-1', 99),
+      { kind: 'worker', at: 110, worker: 'worker-2', event: 'resumed' },
+      generation(6, 120, ['worker-2-2']),
+      rebalance(6, 'member-joined', 'worker-2-2', 119),
+      { kind: 'worker', at: 121, worker: 'worker-2', event: 'killed' },
+      generation(7, 150, []),
+      rebalance(7, 'session-expired', 'worker-2-2', 149),
+    ];
+    expect(judged(events).rebalances.violations).toEqual([]);
+  });
 
   test.for(explained)('accept %s', ([, added]) => {
     const { rebalances } = judged([...clean, ...added]);

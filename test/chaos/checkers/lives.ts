@@ -27,8 +27,16 @@ export type Life = {
 /** Two clocks of one machine: those of the node that wrote a record, and of the history. */
 export const CLOCK_MS = 20;
 
+/** What is known beside the history of a worker itself. */
+export type Surroundings = {
+  /** Whether a fault explains that a member had heard nothing for a session at this time. */
+  isBlameless(lostAt: number): boolean;
+  /** Shorter ones make no member late. */
+  readonly stallMsLeast: number;
+};
+
 /** @returns the lives of all workers of a history, those of one worker in order */
-export function livesOf(events: readonly HistoryEvent[], isBlameless: (lostAt: number) => boolean): readonly Life[] {
+export function livesOf(events: readonly HistoryEvent[], surroundings: Surroundings): readonly Life[] {
   const lives: Life[] = [];
   const current = new Map<string, Life>();
   const offsetsBefore = new Map<string, string>();
@@ -43,7 +51,7 @@ export function livesOf(events: readonly HistoryEvent[], isBlameless: (lostAt: n
       continue;
     }
     const life = current.get(worker);
-    if (life !== undefined) note(life, at, event, { offsetsBefore, isBlameless });
+    if (life !== undefined) note(life, at, event, offsetsBefore, surroundings);
   }
   return lives;
 }
@@ -85,7 +93,8 @@ function note(
   life: Life,
   at: number,
   event: HistoryEvent,
-  { offsetsBefore, isBlameless }: { offsetsBefore: Map<string, string>; isBlameless: (lostAt: number) => boolean },
+  offsetsBefore: Map<string, string>,
+  { isBlameless, stallMsLeast }: Surroundings,
 ): void {
   const open = life.gaps.at(-1);
   switch (event.kind) {
@@ -96,7 +105,7 @@ function note(
       else if (event.event !== 'started' && event.event !== 'resumed') end(life, Math.min(life.endedAt, at));
       return;
     case 'stall':
-      life.gaps.push({ from: at, to: at + event.ms });
+      if (event.ms >= stallMsLeast) life.gaps.push({ from: at, to: at + event.ms });
       return;
     case 'gave-up':
       // Partitions that are lost by silence are a cause only where something was done that explains the silence.

@@ -45,7 +45,10 @@ export function checkRebalances(events: readonly HistoryEvent[], options: Rebala
   const violations = [...light.violations];
   const explained: number[] = [];
   let checked = light.groups;
-  const lives = livesOf(events, (at) => wasDisturbed(events, at, options.workerSessionMs));
+  const lives = livesOf(events, {
+    isBlameless: (at) => wasDisturbed(events, at, options.workerSessionMs),
+    stallMsLeast: options.workerSessionMs / 3,
+  });
   for (const [group, rounds] of roundsOf(events, options.lightGroups)) {
     const seen = new Set<string>();
     rounds.forEach((round, index) => {
@@ -174,7 +177,7 @@ function wrongCause(
       return isNew ? undefined : `${member} had joined long before`;
     }
     case 'member-left': {
-      const left = lives.some((life) => mayBe(life, member) && life.stoppingAt <= startedAt + CLOCK_MS);
+      const left = lives.some((life) => mayBe(life, member, lives) && life.stoppingAt <= startedAt + CLOCK_MS);
       return left ? undefined : `${member} was not told to leave`;
     }
     case 'session-expired':
@@ -195,7 +198,7 @@ function wrongCause(
 /** B2 */
 function wasGone(member: string, began: number, at: number, lives: readonly Life[]): boolean {
   return lives.some((life) => {
-    if (!mayBe(life, member) || life.startedAt > at) return false;
+    if (!mayBe(life, member, lives) || life.startedAt > at) return false;
     if (Math.min(life.endedAt, life.stoppingAt) <= at + CLOCK_MS) return true;
     const isLate = ({ from, to }: { from: number; to: number }) =>
       from <= at + CLOCK_MS && !life.commits.some((commit) => commit.at > to && commit.done < began - CLOCK_MS);
@@ -207,7 +210,7 @@ function wasGone(member: string, began: number, at: number, lives: readonly Life
 function isOfNewLife(member: string, { at }: Round, has: ReadonlySet<string>, lives: readonly Life[]): boolean {
   return lives.some(
     (life) =>
-      mayBe(life, member) &&
+      mayBe(life, member, lives) &&
       life.startedAt <= at + CLOCK_MS &&
       ![...life.members].some((other) => other !== member && has.has(other)),
   );
@@ -219,9 +222,10 @@ function isJoining(life: Life, before: Round, round: Round): boolean {
   return isThere && ![...life.members].some((member) => before.members?.has(member) ?? false);
 }
 
-/** Whether it was this process's id, as far as is known: one that dies young has written none. */
-function mayBe(life: Life, member: string): boolean {
-  return life.members.has(member) || (belongsTo(member, life.worker) && life.members.size === 0);
+/** Whether it was this process's id, as far as is known: one that died before its assignment has not written it down. */
+function mayBe(life: Life, member: string, lives: readonly Life[]): boolean {
+  if (lives.some(({ members }) => members.has(member))) return life.members.has(member);
+  return belongsTo(member, life.worker);
 }
 
 /** Whether a member that heard nothing for a session had a fault to blame. */
