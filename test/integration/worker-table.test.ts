@@ -213,7 +213,8 @@ describe('admin', () => {
     expect(await after({ to: 'latest' })).toEqual([9, 9]);
     expect(await after({ to: 'duration', durationMs: 3_600_000 })).toEqual([1, 2]);
     expect(await after({ to: 'time', timeMs: Date.now() + 60_000 })).toEqual([9, 9]);
-    expect(await after({ to: 'shift', by: -2 })).toEqual([6, 7]);
+    // Two messages of the partition: the two partitions share one sequence.
+    expect(await after({ to: 'shift', by: -2 })).toEqual([5, 6]);
     expect(await after({ to: 'group', group })).toEqual([8, 9]);
     expect((await admin.fetchOffsets(group)).map(({ offset }) => offset).sort()).toEqual([8, 9]);
     expect(await after({ to: 'earliest' }, false)).toEqual([1, 1]);
