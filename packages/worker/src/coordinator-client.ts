@@ -7,21 +7,17 @@
  * R1 (C1) an open request is sent again, same id and same bytes, each `resendMs`, at a reconnect and when the
  *    partition changes its owner, until it is answered, expired or aborted. Only a grown epoch changes its head.
  * R2 (C2) a reply of a lower epoch than seen is skipped; the request stays open.
- * R3 (C5) hints about silent owners are rate-limited per partition and cost no request its place.
  */
 
 import {
   type ApiName,
-  clusterApis,
   type ErrorName,
   encodeRequest,
   type GroupId,
-  groupId,
   type MonotonicMs,
   type Notice,
   type Partition,
   parseNotice,
-  parseReply,
   partitionOf,
   type ReplyHead,
   type ReplyOf,
@@ -32,21 +28,17 @@ import {
 } from '@muster/protocol';
 import { backoffMs, type Cancel, type Environment } from './clock.js';
 import { Contacts, type Silence } from './contact.js';
+import { Discovery, FIND_TOKEN } from './discovery.js';
 import { Epochs } from './epochs.js';
 import { MusterError } from './errors.js';
 import { replyReaders } from './group-apis.js';
 import type { Logger } from './logger.js';
 import { errorsToRetry, type RequestOutcome, type RequestTimes } from './request.js';
 import type { ConnectionEvent, Incoming, Transport, Unsubscribe } from './transport.js';
-import { deferred, withinMs } from './waiting.js';
 
 const BACKOFF_LEAST_MS = 50;
 const BACKOFF_MOST_MS = 250;
-const HINT_INTERVAL_MS = 250;
 const OPEN_REQUESTS_MAX = 10_000;
-const FIND_TOKEN = 'find';
-/** Any group does: the answer names the number of partitions. */
-const DISCOVERY_GROUP = groupId('');
 
 /** A reply whose fields wait, typed, in `settle`. */
 type ReadReply =
@@ -93,13 +85,9 @@ export class CoordinatorClient {
   readonly #open = new Map<string, OpenRequest>();
   readonly #watchers = new Set<Watcher>();
   readonly #gathers = new Map<string, (payload: Uint8Array) => void>();
-  readonly #hintedAt = new Map<Partition, MonotonicMs>();
   readonly #inbox: string;
   readonly #release: Unsubscribe[] = [];
-  readonly #discovered = deferred();
-  #partitionCount: number | undefined;
-  /** When FindCoordinator was last sent for want of a partition count. */
-  #foundAt: MonotonicMs | undefined;
+  readonly #discovery: Discovery;
   #isClosed = false;
 
   constructor(options: CoordinatorClientOptions) {
@@ -108,13 +96,24 @@ export class CoordinatorClient {
     this.#environment = options.environment;
     this.#logger = options.logger;
     this.#inbox = this.#transport.newInbox();
+    this.#discovery = new Discovery({
+      environment: this.#environment,
+      publish: (payload, token) => {
+        this.#transport.publish(this.subjects.find, payload, `${this.#inbox}.${token}`);
+      },
+      epochOf: (partition) => this.#epochs.highest(partition)?.epoch,
+      onCount: () => {
+        for (const watcher of this.#watchers) this.#subscribe(watcher);
+        this.#resend(() => true);
+      },
+    });
     this.#release.push(this.#transport.subscribe(`${this.#inbox}.*`, (message) => this.#onMessage(message)));
     this.#release.push(this.#transport.onConnection((event) => this.#onConnection(event)));
   }
 
   /** How many coordinator partitions the cluster has; undefined until the first answer. */
   get partitionCount(): number | undefined {
-    return this.#partitionCount;
+    return this.#discovery.partitionCount;
   }
 
   /** @returns since when and why nobody answers for a group; undefined where somebody does, or nothing was asked */
@@ -129,20 +128,13 @@ export class CoordinatorClient {
 
   /** @returns the coordinator partition of a group; undefined until the cluster has said how many it has */
   partitionOf(groupId: GroupId): Partition | undefined {
-    return this.#partitionCount === undefined ? undefined : partitionOf(groupId, this.#partitionCount);
+    const { partitionCount } = this.#discovery;
+    return partitionCount === undefined ? undefined : partitionOf(groupId, partitionCount);
   }
 
   /** Asks any node how many partitions the cluster has. @returns undefined where none answers in time */
-  async discover(timeoutMs: number): Promise<number | undefined> {
-    const { clock } = this.#environment;
-    const deadlineAt = clock.now() + timeoutMs;
-    while (this.#partitionCount === undefined && !this.#isClosed) {
-      const leftMs = deadlineAt - clock.now();
-      if (leftMs <= 0) break;
-      this.#findRarely(DISCOVERY_GROUP);
-      await withinMs(clock, Math.min(leftMs, BACKOFF_MOST_MS), this.#discovered.promise);
-    }
-    return this.#partitionCount;
+  discover(timeoutMs: number): Promise<number | undefined> {
+    return this.#discovery.discover(timeoutMs);
   }
 
   /**
@@ -231,7 +223,7 @@ export class CoordinatorClient {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#discovered.resolve();
+    this.#discovery.close();
     for (const release of this.#release) release();
     for (const open of [...this.#open.values()]) open.end({ kind: 'aborted' });
     for (const watcher of this.#watchers) watcher.stop();
@@ -265,7 +257,7 @@ export class CoordinatorClient {
     const { clock } = this.#environment;
     const partition = this.partitionOf(open.groupId);
     if (partition === undefined) {
-      this.#findRarely(open.groupId);
+      this.#discovery.findRarely(open.groupId);
       this.#failed(open, `no coordinator answers on ${this.subjects.prefix}: is a node of this cluster running?`);
       open.cancelTimer = clock.after(BACKOFF_MOST_MS, () => this.#send(open));
       return;
@@ -308,7 +300,7 @@ export class CoordinatorClient {
       return;
     }
     if (token === FIND_TOKEN) {
-      if (!message.noResponders) this.#onFound(message.payload);
+      if (!message.noResponders) this.#discovery.onFound(message.payload);
       return;
     }
     const open = this.#open.get(token);
@@ -341,7 +333,7 @@ export class CoordinatorClient {
   #onNoResponders(open: OpenRequest): void {
     this.#failed(open, `nobody coordinates the group on ${this.subjects.prefix}: is a node of this cluster running?`);
     const partition = this.partitionOf(open.groupId);
-    if (partition !== undefined) this.#hint(partition, open.groupId);
+    if (partition !== undefined) this.#discovery.hint(partition, open.groupId);
     this.#retryLater(open, undefined);
   }
 
@@ -351,37 +343,6 @@ export class CoordinatorClient {
     open.failures += 1;
     open.cancelTimer();
     open.cancelTimer = clock.after(retryAfterMs ?? Math.min(BACKOFF_MOST_MS, jitteredMs), () => this.#send(open));
-  }
-
-  #hint(partition: Partition, groupId: GroupId): void {
-    const now = this.#environment.clock.now();
-    const last = this.#hintedAt.get(partition);
-    if (last !== undefined && now - last < HINT_INTERVAL_MS) return;
-    this.#hintedAt.set(partition, now);
-    this.#find(groupId, this.#epochs.highest(partition)?.epoch);
-  }
-
-  #findRarely(groupId: GroupId): void {
-    const now = this.#environment.clock.now();
-    if (this.#foundAt !== undefined && now - this.#foundAt < BACKOFF_MOST_MS) return;
-    this.#foundAt = now;
-    this.#find(groupId);
-  }
-
-  #find(groupId: GroupId, suspectEpoch?: number): void {
-    const head = { id: requestId(this.#environment.newId()), deadlineMs: 1_000 };
-    const bytes = encodeRequest(head, { groupId, suspectEpoch: suspectEpoch ?? null });
-    this.#transport.publish(this.subjects.find, bytes, `${this.#inbox}.${FIND_TOKEN}`);
-  }
-
-  #onFound(payload: Uint8Array): void {
-    const reply = parseReply(clusterApis.find, payload);
-    if (reply.kind === 'garbled' || reply.error !== 'NONE' || reply.fields === undefined) return;
-    if (reply.fields.partitionCount < 1 || reply.fields.partitionCount === this.#partitionCount) return;
-    this.#partitionCount = reply.fields.partitionCount;
-    this.#discovered.resolve();
-    for (const watcher of this.#watchers) this.#subscribe(watcher);
-    this.#resend(() => true);
   }
 
   #resend(which: (open: OpenRequest) => boolean): void {
@@ -394,7 +355,7 @@ export class CoordinatorClient {
 
   #onConnection(event: ConnectionEvent): void {
     if (event.kind === 'connected') {
-      this.#foundAt = undefined;
+      this.#discovery.forgetPause();
       this.#resend(() => true);
     }
     if (event.kind !== 'denied') return;
