@@ -145,6 +145,8 @@ export type HistoryEvent =
   | { readonly kind: 'slow'; readonly at: number; readonly what: string; readonly ms: number }
   /** Something that had to come when all faults were over, and never did. */
   | { readonly kind: 'unsettled'; readonly at: number; readonly what: string }
+  /** The first frame of a partition log that is still there after everything was read. */
+  | { readonly kind: 'log-start'; readonly partition: number; readonly seq: number }
   /** A plain NATS round trip between two connections. */
   | { readonly kind: 'round-trip'; readonly at: number; readonly ms: number }
   /** A participant's own event loop stood still. */

@@ -45,6 +45,7 @@ export async function recordLogs(
   let unreadable = 0;
   const streams = await persistently(() => fleetStreams(connection));
   for (const stream of streams.filter((name) => name.includes('_LOG_'))) {
+    const partitions = new Map<number, string>();
     const retries = await readStream(connection, stream, (subject, seq, bytes) => {
       const decoded = decodeFrame(bytes);
       frames += 1;
@@ -54,6 +55,7 @@ export async function recordLogs(
       }
       const { epoch, incarnation, nonce, previousSeq, previousNonce, body } = decoded.frame;
       const partition = Number(subject.slice(subject.lastIndexOf('.') + 1));
+      partitions.set(partition, subject);
       const names = { epoch, incarnation, nonce, previousSeq, previousNonce, body: body.kind };
       history.write({ kind: 'frame', partition, seq, ...names });
       if (body.kind !== 'records' && body.kind !== 'checkpoint') return;
@@ -62,6 +64,11 @@ export async function recordLogs(
       }
     });
     tellRetries(retries, stream, history);
+    // A purge may have gone on while we read: what it took is no hole.
+    for (const [partition, subject] of partitions) {
+      const seq = await persistently(() => firstSeq(connection, stream, subject));
+      if (seq !== undefined) history.write({ kind: 'log-start', partition, seq });
+    }
   }
   return { frames, unreadable };
 }
@@ -148,11 +155,23 @@ async function readStream(
 
 /** @returns whether the stream holds nothing from `next` on. @throws where nobody says so */
 async function isReadUpTo(connection: NatsConnection, stream: string, next: number): Promise<boolean> {
-  const subject = `$JS.API.STREAM.MSG.GET.${stream}`;
-  const request = JSON.stringify({ seq: next, next_by_subj: '>' });
-  const answer = await connection.request(subject, request, { timeout: API_TIMEOUT_MS });
-  const { error } = answer.json<{ readonly error?: { readonly err_code?: number; readonly description?: string } }>();
-  if (error === undefined) return false;
-  if (error.err_code === NO_MESSAGE_FOUND) return true;
-  throw new Error(error.description ?? 'a refusal without words');
+  return (await firstSeq(connection, stream, '>', next)) === undefined;
+}
+
+/** @returns the sequence of the first message of a subject from one on, undefined where there is none. @throws where nobody says so */
+async function firstSeq(
+  connection: NatsConnection,
+  stream: string,
+  subject: string,
+  from = 1,
+): Promise<number | undefined> {
+  const request = JSON.stringify({ seq: from, next_by_subj: subject });
+  const answer = await connection.request(`$JS.API.STREAM.MSG.GET.${stream}`, request, { timeout: API_TIMEOUT_MS });
+  const { error, message } = answer.json<{
+    readonly error?: { readonly err_code?: number; readonly description?: string };
+    readonly message?: { readonly seq: number };
+  }>();
+  if (error?.err_code === NO_MESSAGE_FOUND) return undefined;
+  if (message === undefined) throw new Error(error?.description ?? 'a refusal without words');
+  return message.seq;
 }

@@ -349,6 +349,13 @@ describe('the checkers of a history', () => {
     expect(violated([...clean, ...late])).toEqual([]);
   });
 
+  test('take what a purge removed while the log was read for no hole, and look at the rest', () => {
+    const purged: HistoryEvent[] = [frame(9, 2), { kind: 'log-start', partition: 0, seq: 9 }];
+    expect(violated([...clean, ...purged])).toEqual([]);
+    expect(violated([...clean, frame(9, 2)])).toEqual(['one-writer-per-log']);
+    expect(violated([...clean, ...purged, frame(10, 2, { previousSeq: 8 })])).toEqual(['one-writer-per-log']);
+  });
+
   test('count a message that is handled again, and do not call it wrong', () => {
     const again: HistoryEvent = {
       kind: 'handled',

@@ -10,8 +10,12 @@ type Frame = Extract<HistoryEvent, { kind: 'frame' }>;
 /** @param endedAt what is wrong with a log has no time of its own */
 export function checkLogs(events: readonly HistoryEvent[], endedAt: number): Verdict {
   const logs = new Map<number, Frame[]>();
+  const starts = new Map(
+    events.flatMap((event) => (event.kind === 'log-start' ? [[event.partition, event.seq] as const] : [])),
+  );
   for (const event of events) {
-    if (event.kind !== 'frame') continue;
+    // Below the start a purge has been at work, perhaps while the log was read.
+    if (event.kind !== 'frame' || event.seq < (starts.get(event.partition) ?? 0)) continue;
     const frames = logs.get(event.partition) ?? [];
     frames.push(event);
     logs.set(event.partition, frames);
