@@ -115,6 +115,8 @@ const serverVerdicts = {
 const nodeVerdicts: Readonly<Record<string, Verdict>> = {
   ServerUnfit: { exitCode: exitCodes.failed },
   ClusterRecordMismatch: { exitCode: exitCodes.conflict },
+  ClusterRecordLost: { exitCode: exitCodes.conflict },
+  LogRestoring: { exitCode: exitCodes.conflict },
   NodeIdInUse: { exitCode: exitCodes.conflict },
 };
 

@@ -5,5 +5,14 @@ export type { NodeConfig } from './config.js';
 export { ConfigError, configOptions, readConfig } from './config.js';
 export type { RunningNode } from './node.js';
 export { startNode } from './node.js';
+export { NODE_WATCH_MS } from './restore/node-watch.js';
+export type { PartitionFacts, PlannedPartition, RestoreOptions, RestorePlan } from './restore/plan.js';
+export { type RestoreRefusalCode, RestoreRefused } from './restore/refusal.js';
+export {
+  type OnRestoreStep,
+  Restoration,
+  type RestoredPartition,
+  type RestoreStep,
+} from './restore/restoration.js';
 export type { NodeIdentity, Serving, ServingOwner, ServingPorts } from './serving.js';
 export { assembleServing } from './serving.js';

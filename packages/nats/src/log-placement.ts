@@ -18,7 +18,7 @@ export type LogPlacement = {
 };
 
 /** @returns the stream of a partition: partition p lives in stream p mod streamCount */
-export function logStreamOf(placement: LogPlacement, partition: Partition): string {
+export function logStreamOf(placement: Pick<LogPlacement, 'cluster' | 'streamCount'>, partition: Partition): string {
   return logStreamName(placement, partition % placement.streamCount);
 }
 

@@ -9,6 +9,7 @@ import { CliError, failureOf } from '../failure.js';
 import type { Cli } from '../io.js';
 import { type Report, show } from '../output.js';
 import { type Session, withSession } from '../session.js';
+import { addRestoreLog } from './restore-log.js';
 import { type ClusterStatus, gatherStatus } from './status.js';
 import { headOf, nodesReport, partitionsReport, streamsReport } from './views.js';
 
@@ -41,6 +42,7 @@ export function addCluster(program: Command, cli: Cli): void {
       return verdict(session, found);
     }),
   );
+  addRestoreLog(cluster, cli);
 }
 
 function write({ io }: Session, flags: StatusFlags, found: ClusterStatus): void {
