@@ -1,8 +1,9 @@
 /**
  * A worker in a process of its own that tells its parent everything it does: what it owns, every message it begins and has handled.
  *
- * Arguments: servers, cluster, group, topic, milliseconds per message, instance id (may be missing). Ends in order with SIGTERM or with its
- * parent. Commits each message by itself, so that a commit that is refused is told, too.
+ * Arguments: servers, cluster, group, topic, milliseconds per message, `each` or `auto`, instance id (may be missing). Ends in order with
+ * SIGTERM or with its parent. With `each` it commits every message by itself and tells what is refused; with `auto` the next message begins
+ * in the same turn in which the one before ends.
  */
 
 import { connect, MusterError } from '@muster/worker';
@@ -12,7 +13,7 @@ export type Told =
   | { readonly kind: 'joined'; readonly generation: number; readonly memberId: string }
   | Handling;
 
-/** `begun` before the handler works, `handled` after its commit was acknowledged, `refused` where it was not. */
+/** `begun` before the handler works, `handled` at its end, with `each` after its commit was acknowledged; `refused` where it was not. */
 export type Handling = {
   readonly kind: 'begun' | 'handled' | 'refused';
   readonly partition: number;
@@ -22,7 +23,8 @@ export type Handling = {
   readonly code?: string;
 };
 
-const [servers = '', cluster = '', group = '', topic = '', handlingMs = '0', instanceId] = process.argv.slice(2);
+const [servers = '', cluster = '', group = '', topic = '', handlingMs = '0', commits = 'each', instanceId] =
+  process.argv.slice(2);
 
 function tell(what: Told): void {
   process.send?.(what);
@@ -41,7 +43,7 @@ const consumer = await muster.consumer<number>({
   sessionTimeoutMs: 6_000,
   heartbeatIntervalMs: 1_000,
   rebalanceTimeoutMs: 20_000,
-  commit: { kind: 'manual' },
+  commit: commits === 'each' ? { kind: 'manual' } : { kind: 'auto', intervalMs: 500 },
   ...(instanceId === undefined ? {} : { instanceId }),
   onAssigned: (given) => tell({ kind: 'assigned', partitions: numbers(given) }),
   onRevoked: (taken) => tell({ kind: 'revoked', partitions: numbers(taken) }),
@@ -57,7 +59,7 @@ await consumer.run({
     tell({ kind: 'begun', ...what });
     if (handlingMs !== '0') await new Promise((resolve) => setTimeout(resolve, Number(handlingMs)));
     try {
-      await message.commit();
+      if (commits === 'each') await message.commit();
       tell({ kind: 'handled', ...what });
     } catch (thrown) {
       tell({ kind: 'refused', ...what, code: thrown instanceof MusterError ? thrown.code : String(thrown) });
