@@ -48,6 +48,23 @@ describe('Muster in memory', () => {
     expect(story.filter((line) => line !== '+0')).toEqual(['+4', '-2', '+2']);
   });
 
+  it('plays a topic that is deleted and made anew: the consumer says so, waits and goes on', async () => {
+    const test = await setUp();
+    await test.produce('orders', ...byPartition);
+    const consumer = await test.consumer<number>({ group: 'billing', topics: ['orders'] });
+    expect(await test.settle(consumer.assigned())).toHaveLength(4);
+    const seen: number[] = [];
+    void consumer.run({ eachMessage: ({ value }) => void seen.push(value) });
+    await test.until(() => seen.length === 4);
+    await test.settle(test.muster.topics.delete('orders'));
+    await test.until(() => consumer.health().problem === 'there is no topic orders: was it deleted?');
+    await test.settle(test.muster.topics.create(orders));
+    await test.produce('orders', { key: 'k0', partition: 0, value: 9 });
+    await test.until(() => seen.length === 5);
+    expect(seen.at(-1)).toBe(9);
+    await test.until(() => consumer.health().problem === undefined);
+  });
+
   it('plays the crash of a worker: after its session its partitions go to the other, from the last commit on', async () => {
     const test = await setUp();
     await test.produce('orders', ...byPartition);
