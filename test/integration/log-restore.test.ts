@@ -1,0 +1,529 @@
+/**
+ * Loss of what a cluster stands on, and its restoration (O2): streams that are gone, an older backup, a lost bucket, damage; on a real
+ * server, with nodes inside this process. Each test has a cluster of its own on the shared server.
+ */
+
+import { readClusterRecord } from '@muster/cluster';
+import {
+  type OnRestoreStep,
+  Restoration,
+  type RestoreOptions,
+  type RestoreStep,
+  type RunningNode,
+  readConfig,
+  startNode,
+} from '@muster/coordinator';
+import {
+  connectNats,
+  findLogStreams,
+  JetStreamLeaseStore,
+  JetStreamLogStore,
+  leaseBucket,
+  NatsBus,
+  SystemClock,
+} from '@muster/nats';
+import { type NatsClusterOptions, type NatsServerHandle, startNatsCluster } from '@muster/nats-server';
+import { type GroupId, groupId, type LogId, partition, partitionOf, Subjects } from '@muster/protocol';
+import { connect as connectWorker } from '@muster/worker';
+import type { JetStreamManager, NatsConnection } from 'nats';
+import { pino } from 'pino';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { FakeIo, run } from '../../packages/cli/test/fake-io.js';
+import { CLUSTER_VERSIONS, newestVersion, SINGLE_VERSIONS } from '../contract/versions.js';
+import { until } from '../world/processes.js';
+import { RawClient } from '../world/raw-client.js';
+import { RealGroup } from '../world/real-group.js';
+import { describeRequest, fetchRequest } from '../world/requests.js';
+import { backUpStream, restoreStream } from '../world/stream-backup.js';
+
+const PARTITIONS = 4;
+const STREAMS = 2;
+/** Long enough here, where nobody runs unseen. */
+const WATCH_MS = 50;
+const RAISED = 65_536;
+
+const clock = new SystemClock();
+const log = pino({ level: 'silent' });
+let server: NatsServerHandle;
+let nats: NatsConnection;
+let streams: JetStreamManager;
+let clusters = 0;
+
+let cluster: string;
+let client: RawClient;
+let nodes: RunningNode[];
+
+async function startServers(options: NatsClusterOptions): Promise<void> {
+  server = await startNatsCluster(options);
+  nats = await connectNats({ servers: server.urls, name: 'test' });
+  streams = await nats.jetstreamManager();
+}
+async function stopServers(): Promise<void> {
+  await nats?.close();
+  await server?.stop();
+}
+beforeEach(() => {
+  clusters += 1;
+  cluster = `c${clusters}`;
+  client = new RawClient(new NatsBus(nats), new Subjects(cluster), PARTITIONS);
+  nodes = [];
+});
+afterEach(async () => {
+  client.close();
+  await stopNodes();
+});
+
+async function start(more: Record<string, string> = {}): Promise<RunningNode> {
+  const flags = {
+    cluster,
+    id: 'n1',
+    servers: server.urls.join(','),
+    partitions: String(PARTITIONS),
+    logStreams: String(STREAMS),
+    groupInitialRebalanceDelayMs: '0',
+    ...more,
+  };
+  const node = await startNode(readConfig({ flags, env: {}, file: undefined }), log);
+  nodes.push(node);
+  await until('it owns every partition', () => node.counts()['owned'] === PARTITIONS);
+  return node;
+}
+async function stopNodes(): Promise<void> {
+  for (const node of nodes.splice(0)) await node.stop();
+}
+
+const streamOf = (index: number) => `MUSTER_${cluster}_LOG_${index}`;
+const bucket = () => `KV_${leaseBucket(cluster)}`;
+const recordOf = async () =>
+  (await readClusterRecord(new JetStreamLeaseStore(nats, { cluster }), clock))?.record ?? expect.fail('no record');
+
+/** A group whose partition is this one, with a generation and committed offsets. */
+async function newGroup(where: number, name = 'group'): Promise<RealGroup> {
+  const ids = Array.from({ length: 100 }, (_, at) => groupId(`${name}-${at}`));
+  const id = ids.find((each) => partitionOf(each, PARTITIONS) === where);
+  const group = await new RealGroup(client, id ?? expect.fail('no such group'), { members: 1 }).form();
+  await group.commitNext();
+  await group.commitNext();
+  return group;
+}
+/** A group in each partition. */
+async function newGroups(): Promise<RealGroup[]> {
+  return Promise.all(Array.from({ length: PARTITIONS }, (_, where) => newGroup(where)));
+}
+async function described(group: GroupId) {
+  const { fields } = await client.ask('describe', describeRequest(group));
+  return fields ?? expect.fail('not described');
+}
+/** The group is as it was, without members, and above all generations that anybody has seen. */
+async function expectRestored(group: RealGroup, generation = 1): Promise<void> {
+  expect(await group.lostCommits()).toEqual([]);
+  const { state, generationId, members } = await described(group.groupId);
+  expect({ state, generationId, members }).toEqual({
+    state: 'Empty',
+    generationId: generation + RAISED,
+    members: [],
+  });
+}
+async function expectGone(group: RealGroup): Promise<void> {
+  const { fields } = await client.ask('fetch', fetchRequest(group.groupId));
+  expect(fields?.partitions).toEqual([]);
+}
+
+async function restore(options: Partial<RestoreOptions> = {}, onStep?: OnRestoreStep) {
+  const restoration = await open(options);
+  try {
+    return await restoration.execute(onStep);
+  } finally {
+    restoration.close();
+  }
+}
+function open(options: Partial<RestoreOptions> = {}): Promise<Restoration> {
+  const wanted = { partitionCount: undefined, streamCount: undefined, replicas: undefined };
+  const all = { cluster, wanted, secret: undefined, from: [], isEmpty: false, skipsDamaged: false, ...options };
+  return Restoration.open(nats, all, WATCH_MS);
+}
+function command(...args: readonly string[]) {
+  return run(
+    ['cluster', 'restore-log', ...args],
+    new FakeIo({ env: { NATS_URL: server.url, MUSTER_CLUSTER: cluster } }),
+  );
+}
+/** The logs that have frames, by what lies in the streams. */
+async function logsThere(): Promise<string[]> {
+  const found = await findLogStreams(nats, cluster);
+  const subjects = found.flatMap(({ messages }) => [...messages.keys()]);
+  return [...new Set(subjects.map((subject) => subject.split('.').at(-2) ?? ''))];
+}
+
+describe('on one server', () => {
+  beforeAll(() => startServers({ servers: 1, version: newestVersion }));
+  afterAll(stopServers);
+
+  describe('a node refuses to start', () => {
+    it('where a log stream was deleted, names the command, and makes nothing in its place', async () => {
+      await start();
+      await stopNodes();
+      await streams.streams.delete(streamOf(1));
+      await expect(start()).rejects.toMatchObject({
+        name: 'LogStreamError',
+        code: 'LOG_STREAM_MISSING',
+        message: expect.stringMatching(/_LOG_1 does not exist, although.*"muster cluster restore-log"/),
+      });
+      expect((await findLogStreams(nats, cluster)).map(({ name }) => name)).toEqual([streamOf(0)]);
+    });
+
+    it('where the bucket with the record was lost, and writes no new one', async () => {
+      await start();
+      await stopNodes();
+      await streams.streams.delete(bucket());
+      await expect(start()).rejects.toMatchObject({
+        name: 'ClusterRecordLost',
+        message: expect.stringMatching(/_LOG_0, .*_LOG_1.*"muster cluster restore-log"/),
+      });
+      expect((await streams.streams.info(bucket())).state.messages).toBe(0);
+    });
+
+    it('where its secret is another than that of the cluster', async () => {
+      await start({ clusterSecret: 'open sesame' });
+      for (const [secret, says] of [
+        [{}, /has a secret, and this node has none/],
+        [{ clusterSecret: 'open barley' }, /has another secret/],
+      ] as const) {
+        await expect(start({ id: 'n2', ...secret })).rejects.toMatchObject({
+          name: 'ClusterRecordMismatch',
+          message: expect.stringMatching(says),
+        });
+      }
+      await stopNodes();
+      await start({ clusterSecret: 'open sesame' });
+    });
+  });
+
+  it('a node of an older version has not noted that it made the streams: the next one does', async () => {
+    await start();
+    await stopNodes();
+    const record = await recordOf();
+    expect(record.streamsMade).toBe(true);
+    const { streamsMade: _, generationFloor: __, oldLogs: ___, ...older } = record;
+    await nats.jetstream().publish(`$KV.${leaseBucket(cluster)}.cluster`, JSON.stringify(older));
+    await start();
+    expect(await recordOf()).toEqual(record);
+  });
+
+  describe('a restored backup', () => {
+    it('is put to use by the command: what it holds is there, and a worker that stayed connected goes on by itself', async () => {
+      await start();
+      const muster = await connectWorker({ servers: server.url, cluster });
+      try {
+        await muster.topics.create({ name: 'orders', partitions: 2 });
+        const producer = await muster.producer<number>({ topic: 'orders' });
+        const handled: number[] = [];
+        const consumer = await muster.consumer<number>({ group: 'billing', topics: ['orders'] });
+        const running = consumer.run({ eachMessage: ({ value }) => void handled.push(value) });
+        await producer.send({ key: 'a', value: 1 });
+        const admin = muster.admin();
+        const committed = async (offset: number) =>
+          (await admin.fetchOffsets('billing')).some((each) => each.offset === offset);
+        await until('the first is committed', () => committed(2));
+        const before = await described(groupId('billing'));
+
+        const group = await newGroup(1);
+        const backups = [await backUpStream(nats, streamOf(0)), await backUpStream(nats, streamOf(1))];
+        await producer.send({ key: 'a', value: 2 });
+        await until('the second is handled and committed', () => committed(3));
+        const lost = await newGroup(1, 'later');
+        await stopNodes();
+        for (const [index, backup] of backups.entries()) {
+          await streams.streams.delete(streamOf(index));
+          await restoreStream(nats, streamOf(index), backup);
+        }
+
+        const shown = await command('-o', 'json');
+        expect(shown).toMatchObject({ code: 0, stderr: expect.stringContaining('nothing was changed') });
+        expect(JSON.parse(shown.stdout)).toHaveLength(PARTITIONS);
+        expect((await recordOf()).restoring).toBeUndefined();
+        const done = await command('--execute', '--force', '-o', 'json');
+        expect(done.stderr).toMatch(/2 groups, 4 offsets copied\ndone/);
+        expect(done.code).toBe(0);
+        const rows: { partition: number; groups: number; result: string }[] = JSON.parse(done.stdout);
+        expect(rows.map(({ groups }) => groups).reduce((sum, count) => sum + count, 0)).toBe(2);
+
+        await start();
+        await expectRestored(group);
+        await expectGone(lost);
+        await producer.send({ key: 'a', value: 3 });
+        await until('the worker goes on', () => handled.includes(3));
+        const after = await described(groupId('billing'));
+        expect(after.generationId).toBeGreaterThan(before.generationId + RAISED);
+        // What was committed after the backup is not known any more: the second comes again.
+        expect(handled).toEqual([1, 2, 2, 3]);
+        await consumer.close();
+        await running;
+      } finally {
+        await muster.close({ timeoutMs: 5_000 });
+      }
+    });
+
+    it('is of no use to a node before the command was run: its streams are those of another log', async () => {
+      await start();
+      const group = await newGroup(0);
+      const backup = await backUpStream(nats, streamOf(0));
+      await stopNodes();
+      // A first restoration, and then the backup from before it.
+      await restore();
+      await streams.streams.delete(streamOf(0));
+      await restoreStream(nats, streamOf(0), backup);
+      await expect(start()).rejects.toMatchObject({
+        code: 'LOG_STREAM_DIFFERS',
+        message: expect.stringContaining('"muster cluster restore-log"'),
+      });
+      await restore();
+      await start();
+      // Its own frames are as old as the backup, so they were raised once.
+      await expectRestored(group);
+      expect((await recordOf()).generationFloor).toBeGreaterThanOrEqual(2 * RAISED);
+    });
+  });
+
+  describe('the command', () => {
+    it('refuses while a node runs, names it, and changes nothing', async () => {
+      await start({ id: 'still-there' });
+      const record = await recordOf();
+      const { code, stderr } = await command('--execute', '--force');
+      expect(stderr).toMatch(/coordinator nodes run: still-there/);
+      expect(code).toBe(4);
+      const shown = await command();
+      expect(shown).toMatchObject({ code: 4, stderr: expect.stringMatching(/nodes run: still-there.*refused/) });
+      expect(await recordOf()).toEqual(record);
+    });
+
+    it('refuses where a node runs that only its lease shows', async () => {
+      await start();
+      await stopNodes();
+      const leases = new JetStreamLeaseStore(nats, { cluster });
+      const restoration = await open();
+      const lease = (await leases.read('node.n1')) ?? expect.fail('no lease');
+      await leases.write('node.n1', lease.value ?? new Uint8Array(), lease.revision);
+      await until('it is seen', async () => (await restoration.nodes()).length > 0);
+      await expect(restoration.execute()).rejects.toMatchObject({ code: 'NODES_RUNNING', message: /n1/ });
+      restoration.close();
+      expect((await recordOf()).restoring).toBeUndefined();
+    });
+
+    it('refuses where there is nothing', async () => {
+      const { code, stderr } = await command('--execute', '--force');
+      expect(stderr).toMatch(/neither a cluster record nor a log stream/);
+      expect(code).toBe(3);
+      expect(await streams.streams.names().next()).not.toContain(bucket());
+    });
+
+    it('needs --force where nobody can be asked, and has changed nothing then', async () => {
+      await start();
+      await stopNodes();
+      const record = await recordOf();
+      const { code, stderr } = await command('--execute');
+      expect(stderr).toMatch(/Make a new log for cluster .*--force/s);
+      expect(code).toBe(2);
+      expect(await recordOf()).toEqual(record);
+    });
+
+    it.each<RestoreStep>(['record-restoring', 'streams-taken', 'partition-written', 'record-ready'])(
+      'finishes what another run has left after %s',
+      async (interrupted) => {
+        await start();
+        const groups = await newGroups();
+        await stopNodes();
+        const [before] = await logsThere();
+        const interrupt = (step: RestoreStep) => {
+          if (step === interrupted) throw new Error('interrupted');
+        };
+        await expect(restore({}, interrupt)).rejects.toThrow('interrupted');
+        const half = await recordOf();
+        if (interrupted === 'record-ready') expect(half.oldLogs).toEqual([before]);
+        else await expect(start()).rejects.toMatchObject({ name: 'LogRestoring' });
+
+        const { code, stderr } = await command('--execute', '--force');
+        expect(stderr).toMatch(interrupted === 'record-ready' ? /old frames are purged/ : /finishes its work/);
+        expect(code).toBe(0);
+        const record = await recordOf();
+        expect(record).toMatchObject({ format: 1, streamsMade: true, oldLogs: [], epochFloor: half.epochFloor });
+        expect(await logsThere()).toEqual([record.logId]);
+        await start();
+        for (const group of groups) await expectRestored(group);
+      },
+    );
+
+    it('runs twice at once: one of them counts, and it is whole', async () => {
+      await start();
+      const groups = await newGroups();
+      await stopNodes();
+      let other: Promise<unknown> | undefined;
+      const meanwhile = async (step: RestoreStep) => {
+        if (step !== 'partition-written') return;
+        other ??= restore();
+        await other;
+      };
+      // Its frames go to a log that no stream takes any more, or its record is not the one that stands.
+      await expect(restore({}, meanwhile)).rejects.toMatchObject({
+        code: expect.stringMatching(/INTERF|UNAVAIL|DIFFERS/),
+      });
+      await other;
+      await start();
+      for (const group of groups) await expectRestored(group);
+    });
+
+    it('leaves an owner that stood still through all of it without an acknowledgement', async () => {
+      await start();
+      await newGroup(0);
+      await stopNodes();
+      const { logId } = await recordOf();
+      const place = { cluster, subjects: new Subjects(cluster), partitionCount: PARTITIONS, streamCount: STREAMS };
+      const old = new JetStreamLogStore(nats, { ...place, logId, timeoutMs: 500 });
+      const last = (await old.last(partition(0))) ?? expect.fail('no frame');
+      await restore({}, async (step) => {
+        if (step !== 'streams-taken') return;
+        expect(await old.append(partition(0), last.bytes, last.seq)).toMatchObject({ kind: 'unknown' });
+      });
+    });
+
+    it('makes an empty log on demand: no group is left, and none gets a generation that was there', async () => {
+      await start();
+      const group = await newGroup(2);
+      await stopNodes();
+      const { code } = await command('--empty', '--execute', '--force');
+      expect(code).toBe(0);
+      await start();
+      await expectGone(group);
+      const again = await newGroup(2);
+      expect(again.generationId).toBeGreaterThan(RAISED);
+      expect((await recordOf()).epochFloor).toBeGreaterThan(RAISED);
+    });
+
+    it('takes the layout from the streams where the record is lost, and the secret from the environment', async () => {
+      await start({ clusterSecret: 'open sesame' });
+      const groups = await newGroups();
+      const { clusterId, logId } = await recordOf();
+      await stopNodes();
+      await streams.streams.delete(bucket());
+      const io = new FakeIo({
+        env: { NATS_URL: server.url, MUSTER_CLUSTER: cluster, MUSTER_CLUSTER_SECRET: 'open sesame' },
+      });
+      const { code, stdout, stderr } = await run(['cluster', 'restore-log', '--execute', '--force', '-o', 'json'], io);
+      expect(stderr).toMatch(/4 groups, 8 offsets copied/);
+      expect(code).toBe(0);
+      expect(stdout + stderr).not.toContain('sesame');
+      const record = await recordOf();
+      expect(record).toMatchObject({ partitionCount: PARTITIONS, streamCount: STREAMS, replicas: 1 });
+      expect(record.clusterId).not.toBe(clusterId);
+      expect(record.logId).not.toBe(logId);
+      await expect(start()).rejects.toThrow(/this node has none/);
+      await start({ clusterSecret: 'open sesame' });
+      for (const group of groups) await expectRestored(group);
+    });
+
+    it('asks for the layout where record and a stream are lost', async () => {
+      await start();
+      const groups = await newGroups();
+      await stopNodes();
+      await streams.streams.delete(bucket());
+      await streams.streams.delete(streamOf(1));
+      const refused = await command();
+      expect(refused).toMatchObject({ code: 2, stderr: expect.stringMatching(/3 in 2, 4 in 2.*--partitions/s) });
+      expect((await command('--partitions', '4', '--execute', '--force')).code).toBe(0);
+      await start();
+      for (const group of groups) {
+        if (partitionOf(group.groupId, PARTITIONS) % STREAMS === 0) await expectRestored(group);
+        else await expectGone(group);
+      }
+    });
+
+    it('refuses a cluster with another secret', async () => {
+      await start({ clusterSecret: 'open sesame' });
+      await stopNodes();
+      const { code, stderr } = await command('--execute', '--force', '--cluster-secret', 'open barley');
+      expect(stderr).toMatch(/another secret/);
+      expect(code).toBe(4);
+    });
+
+    it('reports a partition that is damaged, and copies the others only on demand', async () => {
+      await start();
+      const groups = await newGroups();
+      const { logId } = await recordOf();
+      await stopNodes();
+      await nats.jetstream().publish(new Subjects(cluster).log(logId, partition(3)), 'no frame at all');
+      const refused = await command('--execute', '--force');
+      expect(refused.stderr).toMatch(/the log of partition 3 is damaged .*nothing was changed/);
+      expect(refused.code).toBe(1);
+      expect((await recordOf()).logId).toBe(logId);
+
+      const done = await command('--execute', '--force', '--skip-damaged', '-o', 'json');
+      expect(done.code).toBe(6);
+      expect(JSON.parse(done.stdout)[3]).toMatchObject({ partition: 3, result: 'damaged', groups: null });
+      await start();
+      for (const group of groups) {
+        if (partitionOf(group.groupId, PARTITIONS) === 3) await expectGone(group);
+        else await expectRestored(group);
+      }
+    });
+
+    it('says so where a stream is too full for both logs, and goes on when there is room', async () => {
+      await start();
+      const groups = await newGroups();
+      await stopNodes();
+      const { config, state } = await streams.streams.info(streamOf(0));
+      await streams.streams.update(streamOf(0), { ...config, max_bytes: state.bytes + 100 });
+      const full = await command('--execute', '--force');
+      expect(full.stderr).toMatch(/is full.*raise its max_bytes/);
+      expect(full.code).toBe(1);
+      const now = await streams.streams.info(streamOf(0));
+      await streams.streams.update(streamOf(0), { ...now.config, max_bytes: 10_000_000 });
+      expect((await command('--execute', '--force')).code).toBe(0);
+      expect((await streams.streams.info(streamOf(0))).config.max_bytes).toBe(10_000_000);
+      await start();
+      for (const group of groups) await expectRestored(group);
+    });
+
+    it('asks which log counts where frames of several are there and no record says', async () => {
+      await start();
+      const groups = await newGroups();
+      await stopNodes();
+      const [old] = (await logsThere()) as LogId[];
+      const interrupt = (step: RestoreStep) => {
+        if (step === 'partition-written') throw new Error('interrupted');
+      };
+      await expect(restore({}, interrupt)).rejects.toThrow('interrupted');
+      await streams.streams.delete(bucket());
+      const refused = await command();
+      expect(refused).toMatchObject({ code: 2, stderr: expect.stringMatching(/frames of several logs.*--from-log/s) });
+      expect((await command('--from-log', old ?? '', '--execute', '--force')).code).toBe(0);
+      await start();
+      for (const group of groups) await expectRestored(group);
+    });
+  });
+});
+
+describe.each([
+  ...SINGLE_VERSIONS.filter((version) => version !== newestVersion).map((version) => ({ servers: 1, version })),
+  ...CLUSTER_VERSIONS.map((version) => ({ servers: 3, version })),
+])('on $servers servers $version', ({ servers, version }) => {
+  beforeAll(() => startServers({ servers, version }));
+  afterAll(stopServers);
+
+  it('a run that was interrupted, and a stream that is gone: the rest is there after the next run', async () => {
+    await start();
+    const groups = await newGroups();
+    await stopNodes();
+    await streams.streams.delete(streamOf(1));
+    const interrupt = (step: RestoreStep) => {
+      if (step === 'partition-written') throw new Error('interrupted');
+    };
+    await expect(restore({}, interrupt)).rejects.toThrow('interrupted');
+    await restore();
+    expect(await logsThere()).toEqual([(await recordOf()).logId]);
+    await start();
+    for (const group of groups) {
+      if (partitionOf(group.groupId, PARTITIONS) % STREAMS === 0) await expectRestored(group);
+      else await expectGone(group);
+    }
+  });
+});
