@@ -52,6 +52,15 @@ describe('the configuration of a node', () => {
     }
   });
 
+  test('marks what must not be printed, and prints it in no problem', () => {
+    const secrets = configOptions.filter(({ isSecret }) => isSecret).map(({ key }) => key);
+    expect(secrets).toEqual(['password', 'token', 'clusterSecret']);
+    const secret = 'x'.repeat(2_000);
+    const problems = problemsOf({ env: { MUSTER_CLUSTER_SECRET: secret } }).join();
+    expect(problems).toMatch(/^clusterSecret = \(set\): /);
+    expect(problems).not.toContain(secret);
+  });
+
   test.each([
     [
       'an unknown key in the file',

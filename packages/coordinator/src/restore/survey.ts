@@ -100,9 +100,7 @@ function layoutOfStreams(survey: Survey, wanted: WantedLayout): Shape {
       if (isWanted && survey.streams.every(({ index }) => fits(survey, index, shape))) shapes.push(shape);
     }
   }
-  // With all streams there, none is missing.
-  const whole = shapes.filter(({ streamCount }) => streamCount === survey.streams.length);
-  const [only, ...others] = whole.length === 1 ? whole : shapes;
+  const [only, ...others] = shapes;
   if (only !== undefined && others.length === 0) return only;
   if (only === undefined) {
     throw new RestoreRefused('FACTS_DIFFER', 'no number of partitions and log streams fits the streams that there are');
