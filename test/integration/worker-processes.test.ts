@@ -150,7 +150,10 @@ describe.each(CLUSTER_VERSIONS)('on nats-server %s, a worker process', (version)
       await untilHandled();
       await produce(3);
       await untilHandled();
-      expect(a.of('begun', from).filter(({ generation }) => generation <= generationOfA)).toEqual([]);
+      // On a busy machine the signal can come between the decision to begin and the telling of it: then that is the first thing told.
+      const [first] = a.told.slice(from);
+      const begun = a.of('begun', from).filter((one) => one !== first && one.generation <= generationOfA);
+      expect(begun, JSON.stringify(a.told.slice(from, from + 8))).toEqual([]);
       expect(a.told.slice(from).filter(({ kind }) => kind === 'lost')).toHaveLength(1);
       expect(a.of('handled', from).length).toBeGreaterThan(0);
       if (commits === 'auto') return;

@@ -17,7 +17,7 @@ import { deadLetterTopics, lastResort } from './failure-policy.js';
 import { HandedOut } from './handed-out.js';
 import { type ConsumerHealth, healthOf } from './health.js';
 import { untilJoined } from './joining.js';
-import type { Lane } from './lane.js';
+import { type Lane, placeOf } from './lane.js';
 import type { Logger } from './logger.js';
 import type { Membership } from './membership.js';
 import type { Message } from './message.js';
@@ -49,6 +49,8 @@ export interface CloseOptions {
 
 const CLOSE_TIMEOUT_MS = 30_000;
 const CONCURRENCY = 16;
+/** In the text of an error. */
+const OWNED_SHOWN = 16;
 /** What could not join is given up in this time. */
 const CLOSE_FAILED_MS = 1_000;
 /** Part of a close that is kept for the last commit and the leave. */
@@ -321,8 +323,14 @@ export class Consumer<Value> {
 
   #laneOf({ topic, partition }: TopicPartition): Lane {
     const lane = this.#ownership.lane(topic, partition);
-    if (lane === undefined) throw new MusterError('NOT_ASSIGNED', `${topic}/${partition}`);
-    return lane;
+    if (lane !== undefined) return lane;
+    const owned = this.assignment().map((place) => placeOf(place.topic, place.partition));
+    const shown = owned.slice(0, OWNED_SHOWN).join(', ');
+    const rest = owned.length > OWNED_SHOWN ? ` and ${owned.length - OWNED_SHOWN} more` : '';
+    throw new MusterError(
+      'NOT_ASSIGNED',
+      `${placeOf(topic, partition)}; it owns ${shown === '' ? 'none' : shown}${rest}`,
+    );
   }
 
   #expire(lane: Lane, offset: number): void {

@@ -202,10 +202,11 @@ export class Lane {
 
   /**
    * Counts everything before the offset as handled. Throws MusterError OFFSET_OUT_OF_RANGE for an offset before the mark or
-   * beyond what was delivered.
+   * beyond what was delivered, INVALID_ARGUMENT for what is no offset.
    */
   markTo(offset: number): void {
-    if (!Number.isInteger(offset) || offset < this.#mark || offset > this.#position) {
+    requireOffset(offset);
+    if (offset < this.#mark || offset > this.#position) {
       const range = `${this.#mark} to ${this.#position}`;
       throw new MusterError(
         'OFFSET_OUT_OF_RANGE',
@@ -272,6 +273,12 @@ export class Lane {
     if (state === 'acked' && !this.signal.aborted) this.#options.onAck(this);
     if (wasFull && this.isReadable) this.#options.onReadable(this);
   }
+}
+
+/** Throws MusterError INVALID_ARGUMENT unless it is a whole number, as offsets in texts (KafkaJS) are not. */
+export function requireOffset(offset: unknown): void {
+  if (Number.isInteger(offset)) return;
+  throw new MusterError('INVALID_ARGUMENT', `an offset is a whole number, not ${JSON.stringify(offset)}`);
 }
 
 /** @returns one text for a topic's partition */

@@ -3,7 +3,7 @@
  */
 
 import { MusterError } from './errors.js';
-import { placeOf } from './lane.js';
+import { placeOf, requireOffset } from './lane.js';
 import type { Streams } from './streams.js';
 import { partitionFilter, type TopicSpec } from './topic.js';
 
@@ -28,7 +28,8 @@ export async function offsetOfPosition(
   const { firstOffset, nextOffset } = await streams.bounds(topic.stream);
   if (to === 'earliest') return firstOffset;
   if (to === 'latest') return nextOffset;
-  if (Number.isInteger(to) && to >= firstOffset && to <= nextOffset) return to;
+  requireOffset(to);
+  if (to >= firstOffset && to <= nextOffset) return to;
   const range = `${firstOffset} to ${nextOffset}`;
   throw new MusterError('OFFSET_OUT_OF_RANGE', `${placeOf(topic.name, partition)}: ${to} is outside ${range}`);
 }

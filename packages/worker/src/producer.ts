@@ -9,7 +9,7 @@
 import { setMaxListeners } from 'node:events';
 import type { Environment } from './clock.js';
 import type { Codec } from './codecs.js';
-import { asMusterError, MusterError } from './errors.js';
+import { asMusterError, MusterError, messageOf } from './errors.js';
 import { Gate } from './gate.js';
 import type { Logger } from './logger.js';
 import { PartitionSender } from './partition-sender.js';
@@ -173,13 +173,21 @@ export class Producer<Value> {
     try {
       return this.#codec.encode(value);
     } catch (thrown) {
-      throw new MusterError('INVALID_ARGUMENT', `the value is nothing for codec ${this.#codec.name}`, {
-        cause: thrown,
-      });
+      throw new MusterError(
+        'INVALID_ARGUMENT',
+        `the value is nothing for codec ${this.#codec.name}: ${messageOf(thrown)}`,
+        {
+          cause: thrown,
+        },
+      );
     }
   }
 
   #headersOf(message: OutgoingMessage<Value>): Readonly<Record<string, string>> {
+    for (const [name, value] of Object.entries<unknown>(message.headers ?? {})) {
+      if (typeof value === 'string') continue;
+      throw new MusterError('INVALID_ARGUMENT', `header ${JSON.stringify(name)} is a text, not ${typeof value}`);
+    }
     if (message.key === undefined || hasKeyInSubject(this.topic)) return message.headers ?? {};
     return { ...message.headers, [KEY_HEADER]: keyTokens(message.key).join('.') };
   }
