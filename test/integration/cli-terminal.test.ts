@@ -245,11 +245,23 @@ describe('in a terminal', () => {
     expect(await scene.offsetsOf(group)).toEqual({ [`${topic}:0`]: 1, [`${topic}:1`]: 1 });
   });
 
-  it('Ctrl-C at a question changes nothing', async () => {
+  it.each([
+    ['Ctrl-C', '\u0003'],
+    ['Ctrl-D', '\u0004'],
+    ['Escape', '\u001b'],
+  ])('%s at a question changes nothing', async (_, key) => {
     const topic = await scene.newTopic();
     const child = scene.inTerminal(['topics', 'delete', topic]);
     await child.says('with all messages?');
-    child.type('\u0003');
+    child.type(key);
+    expect((await child.ended).code).toBe(1);
+    await scene.ok('topics', 'describe', topic);
+  });
+
+  it('that nobody feeds any more never hangs at a question', async () => {
+    const topic = await scene.newTopic();
+    const child = scene.inTerminal(['topics', 'delete', topic]);
+    child.endInput();
     expect((await child.ended).code).toBe(1);
     await scene.ok('topics', 'describe', topic);
   });

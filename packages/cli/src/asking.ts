@@ -2,13 +2,17 @@
  * Questions and progress: only where a person sits at a terminal, never in the way of a script.
  *
  * A1 without a terminal nothing waits for an answer: what needs one is refused and says which flag answers it.
- * A2 a terminal is one only where standard input and standard output both are: the questions are drawn on the latter.
+ * A2 the end of the input (Ctrl-D, a terminal that nobody feeds any more) is no: a question never hangs on it.
+ * A3 a terminal is one only where standard input and standard output both are: the questions are drawn on the latter.
  */
 
-import { confirm, isCancel, spinner } from '@clack/prompts';
+import { confirm, isCancel, spinner, updateSettings } from '@clack/prompts';
 import { exitCodes } from './exit-codes.js';
 import { CliError } from './failure.js';
 import type { Io } from './io.js';
+
+// A2 A Ctrl-D from before the question has become a NUL when it is read.
+updateSettings({ aliases: { '\u0004': 'cancel', '\u0000': 'cancel' } });
 
 /**
  * Asks whether to go on with something that cannot be undone.

@@ -38,6 +38,10 @@ describe('a table', () => {
     expect(leftOut).toEqual(['CLIENT-ID']);
     expect(draw(30).leftOut).toEqual(['HOST', 'CLIENT-ID']);
   });
+  it('leaves out first what has no value at all', () => {
+    const bare = rows.map((row) => ({ ...row, host: null }));
+    expect(drawTable(columns, bare, { hasColor: false, columns: 40 }).leftOut).toEqual(['HOST']);
+  });
   it('never shortens a number, a group or a title, however narrow it is', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 120 }), (width) => {

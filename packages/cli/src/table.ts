@@ -64,9 +64,12 @@ function fit(
   rows: readonly Row[],
   width: number,
 ): { readonly kept: readonly Column[]; readonly widths: ReadonlyMap<string, number> } {
+  const isEmpty = ({ key }: Column) => rows.every((row) => (row[key] ?? null) === null);
+  // What has no value in any row is missed least of all.
+  const rank = (column: Column) => (isEmpty(column) ? Number.NEGATIVE_INFINITY : (column.leaveOut ?? 0));
   const droppable = columns
     .filter(({ leaveOut }) => leaveOut !== undefined)
-    .sort((left, right) => (left.leaveOut ?? 0) - (right.leaveOut ?? 0));
+    .sort((left, right) => (rank(left) < rank(right) ? -1 : 1));
   for (let dropped = 0; ; dropped += 1) {
     const gone = new Set(droppable.slice(0, dropped));
     const kept = columns.filter((column) => !gone.has(column));

@@ -41,7 +41,7 @@ export function addHistory(groups: Command, cli: Cli): void {
         columns: [
           { key: 'group', title: 'GROUP' },
           { key: 'generation', title: 'GENERATION' },
-          { key: 'startedAt', title: 'STARTED' },
+          { key: 'startedAt', title: 'STARTED', text: (at) => String(at).replace(/\.\d+Z$/, 'Z') },
           { key: 'durationMs', title: 'DURATION-MS', leaveOut: 2 },
           { key: 'members', title: '#MEMBERS' },
           { key: 'moved', title: 'MOVED' },
