@@ -44,6 +44,21 @@ const RAISED = 65_536;
 
 const clock = new SystemClock();
 const log = pino({ level: 'silent' });
+/** What docs/operations.md names, and no more: who runs the command must get by with it. */
+const permissions = `
+authorization {
+  users = [
+    { user: all, password: all }
+    { user: restorer, password: restorer, permissions: {
+        publish: [ "$KV.*.cluster", "muster.*.log.*.*", "$JS.API.INFO", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.CREATE.*",
+          "$JS.API.STREAM.UPDATE.*", "$JS.API.STREAM.MSG.GET.*", "$JS.API.STREAM.PURGE.*", "$JS.API.CONSUMER.CREATE.>",
+          "$JS.API.CONSUMER.MSG.NEXT.*.*", "$JS.API.CONSUMER.DELETE.*.*" ]
+        subscribe: [ "_INBOX.>", "muster.*.hb" ]
+    } }
+  ]
+}
+no_auth_user: all
+`;
 let server: NatsServerHandle;
 let nats: NatsConnection;
 let streams: JetStreamManager;
@@ -156,7 +171,7 @@ async function logsThere(): Promise<string[]> {
 }
 
 describe('on one server', () => {
-  beforeAll(() => startServers({ servers: 1, version: newestVersion }));
+  beforeAll(() => startServers({ servers: 1, version: newestVersion, extraConfig: permissions }));
   afterAll(stopServers);
 
   describe('a node refuses to start', () => {
@@ -479,6 +494,18 @@ describe('on one server', () => {
       await streams.streams.update(streamOf(0), { ...now.config, max_bytes: 10_000_000 });
       expect((await command('--execute', '--force')).code).toBe(0);
       expect((await streams.streams.info(streamOf(0))).config.max_bytes).toBe(10_000_000);
+      await start();
+      for (const group of groups) await expectRestored(group);
+    });
+
+    it('needs no more of NATS than the documentation says', async () => {
+      await start();
+      const groups = await newGroups();
+      await stopNodes();
+      await streams.streams.delete(bucket());
+      const done = await command('--user', 'restorer', '--password', 'restorer', '--execute', '--force');
+      expect(done.stderr).toMatch(/4 groups, 8 offsets copied/);
+      expect(done.code).toBe(0);
       await start();
       for (const group of groups) await expectRestored(group);
     });

@@ -64,7 +64,10 @@ describe('a command line that is wrong', () => {
   test.each([
     [['-s', 'nats://h', 'groups', 'list'], 'options stand behind the command: "muster groups list -s ..."'],
     [['topics', '--context', 'prod', 'describe', 'orders'], '"muster topics describe --context ..."'],
-    [['groups', 'describe', 'g', '--execute'], '--execute is an option of "muster groups reset-offsets"'],
+    [
+      ['groups', 'describe', 'g', '--execute'],
+      '--execute is an option of "muster cluster restore-log" and "muster groups reset-offsets"',
+    ],
     [['lag'], '"muster groups describe <group>"'],
     [['groups', 'lag', 'billing'], '"muster groups describe <group>"'],
     [['describe', 'billing'], 'there are "muster groups describe" and "muster topics describe"'],
