@@ -327,5 +327,7 @@ function streamError(thrown: unknown): MusterError {
   const isPassing =
     thrown instanceof NatsError &&
     (thrown.api_error === undefined ? passingCodes.has(thrown.code) : thrown.api_error.code >= 500);
-  return new MusterError(isPassing ? 'STREAM_UNAVAILABLE' : 'STREAM_REFUSED', messageOf(thrown), { cause: thrown });
+  const isNobody = thrown instanceof NatsError && thrown.code === ErrorCode.NoResponders;
+  const why = isNobody ? 'nobody listens (503): is JetStream enabled, and has the stream a leader?' : messageOf(thrown);
+  return new MusterError(isPassing ? 'STREAM_UNAVAILABLE' : 'STREAM_REFUSED', why, { cause: thrown });
 }

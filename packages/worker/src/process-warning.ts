@@ -8,7 +8,6 @@ let hasWarned = false;
 export function warnProcessOnce(text: string): void {
   if (hasWarned) return;
   hasWarned = true;
-  const advice =
-    'This is said once; give connect() a logger, or subscribe to muster:unreachable, to hear of everything.';
-  process.emitWarning(`${text}. ${advice}`, { type: 'MusterWarning', code: 'MUSTER_NO_COORDINATOR' });
+  const advice = 'said once; give connect() a logger, or subscribe to muster:unreachable, to hear of everything';
+  process.emitWarning(`${text} (${advice})`, { type: 'MusterWarning', code: 'MUSTER_NO_COORDINATOR' });
 }
