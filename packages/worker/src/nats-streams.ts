@@ -328,6 +328,8 @@ function streamError(thrown: unknown): MusterError {
     thrown instanceof NatsError &&
     (thrown.api_error === undefined ? passingCodes.has(thrown.code) : thrown.api_error.code >= 500);
   const isNobody = thrown instanceof NatsError && thrown.code === ErrorCode.NoResponders;
-  const why = isNobody ? 'nobody listens (503): is JetStream enabled, and has the stream a leader?' : messageOf(thrown);
+  const why = isNobody
+    ? 'nobody listens (503): does the stream exist, has it a leader, is JetStream enabled?'
+    : messageOf(thrown);
   return new MusterError(isPassing ? 'STREAM_UNAVAILABLE' : 'STREAM_REFUSED', why, { cause: thrown });
 }
