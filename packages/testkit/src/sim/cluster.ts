@@ -229,6 +229,7 @@ export class SimCluster {
     const { canary, checkpointFrames, history } = this.#parts;
     const claim = partitions.claim.bind(partitions);
     partitions.claim = async (partition, mayClaim) => {
+      history.note(`node ${node.name}`, () => `tries to claim partition ${partition}`);
       const result = await claim(partition, mayClaim);
       history.note(`node ${node.name}`, () => `claim of partition ${partition}: ${JSON.stringify(result)}`);
       const runtime = this.runtimeOf(node, partition);

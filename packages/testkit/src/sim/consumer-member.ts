@@ -30,7 +30,14 @@ export type ConsumerHabits = {
 
 /** Patience with outages of any length. */
 const JOIN_TIMEOUT_MS = 3_600_000;
+const HEARTBEAT_MS = 1_500;
 const CLOSE_WITHIN_MS = 4_000;
+
+type Places = readonly { readonly partition: number }[];
+
+function placesOf(places: Places): string {
+  return places.map(({ partition }) => partition).join(' ');
+}
 
 export class ConsumerMember {
   readonly name: string;
@@ -84,17 +91,24 @@ export class ConsumerMember {
       codec: { name: 'nothing', encode: () => new Uint8Array(), decode: () => undefined },
       sessionTimeoutMs,
       rebalanceTimeoutMs,
-      heartbeatIntervalMs: Math.min(1_500, sessionTimeoutMs / 3),
+      heartbeatIntervalMs: HEARTBEAT_MS,
       joinTimeoutMs: JOIN_TIMEOUT_MS,
       assignors: [isCooperative ? cooperativeStickyAssignor : rangeAssignor],
       commit: { kind: 'auto', intervalMs: commitMs, count: 5 },
       onFailure: { kind: 'retry', attempts: 3, backoffMs: 50 },
-      onAssigned: () => handling.changedHands(this.name),
-      onLost: () => {
+      onAssigned: (given: Places) => {
+        handling.changedHands(this.name);
+        history.note(group, () => `${this.name} gets [${placesOf(given)}]`);
+      },
+      onLost: (gone: Places) => {
         handling.changedHands(this.name);
         history.mark('a consumer lost partitions');
+        history.note(group, () => `${this.name} loses [${placesOf(gone)}]`);
       },
-      onRevoked: () => history.mark('a consumer gave partitions up'),
+      onRevoked: (gone: Places) => {
+        history.mark('a consumer gave partitions up');
+        history.note(group, () => `${this.name} gives up [${placesOf(gone)}]`);
+      },
     } as const;
     const work = async (): Promise<void> => {
       const consumer = await muster.consumer<unknown>(options);
@@ -129,7 +143,9 @@ export class ConsumerMember {
     return this.#consumer?.health().generation ?? -1;
   }
   get isStable(): boolean {
-    return !this.#isOver && this.#consumer?.health().state === 'stable';
+    const health = this.#consumer?.health();
+    // Heard of lately: one that is about to give up, as no heartbeat got through, is not at rest.
+    return !this.#isOver && health?.state === 'stable' && (health.heartbeatAgeMs ?? 0) < 1.5 * HEARTBEAT_MS;
   }
   get holds(): readonly number[] {
     return this.#consumer?.assignment().map(({ partition }) => partition) ?? [];

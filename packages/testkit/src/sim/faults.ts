@@ -13,6 +13,8 @@ import { noTrouble, type StreamServer } from './stream-server.js';
 import type { Consumption, SimGroup, World } from './world.js';
 
 const NODES_MAX = 5;
+const LATECOMERS_MAX = 2;
+const LATE_MS = 4_000;
 
 export class Faults {
   readonly #world: World;
@@ -20,6 +22,7 @@ export class Faults {
   /** What is going on, with how to end it. */
   readonly #endings = new Set<() => void>();
   #isOver = false;
+  #latecomers = 0;
   #names: number;
 
   constructor(world: World, random: SeededRandom) {
@@ -139,6 +142,13 @@ export class Faults {
         const stream = this.#random.pick(log.streams);
         stream.trouble = { ...noTrouble, late: 0.5, lateMsMax: 6_000, commitMsMax: 20 };
         return this.#during('late log requests', this.#spell(), () => {
+          stream.trouble = noTrouble;
+        });
+      }
+      case 'log-slow': {
+        const stream = this.#random.pick(log.streams);
+        stream.trouble = { ...noTrouble, readMsMax: 300, purgeMsMax: 4_000 };
+        return this.#during('slow reads and purges', 2_000 + this.#random.next() * 6_000, () => {
           stream.trouble = noTrouble;
         });
       }
@@ -285,6 +295,8 @@ export class Faults {
       ackLoss: random.next() * 0.3,
       commitMsMax: random.pick([1, 30, 400]),
       stale: random.next() * 0.4,
+      readMsMax: random.pick([1, 30, 200]),
+      purgeMsMax: random.pick([0, 0, 2_000]),
       unnamed: random.next() * 0.5,
     };
     this.#during(`trouble of ${what}`, this.#spell(), () => {
@@ -296,8 +308,20 @@ export class Faults {
   #fillUp(): void {
     const { log } = this.#world;
     const index = this.#random.below(log.streams.length);
-    log.limit(index, this.#random.next() < 0.4 ? 1 : 0.55 + this.#random.next() * 0.4);
-    this.#during('little room in a log stream', this.#spell(), () => log.limit(index));
+    log.limit(index, this.#random.next() < 0.3 ? 1 : 0.55 + this.#random.next() * 0.4);
+    this.#during('little room in a log stream', 1_000 + this.#random.next() * 10_000, () => log.limit(index));
+    // Somebody new comes when every node should know.
+    if (this.#latecomers < LATECOMERS_MAX) this.#world.scheduler.after(LATE_MS, () => this.#comeLate());
+  }
+
+  #comeLate(): void {
+    const { groups } = this.#world;
+    const model = groups.find(({ consumption }) => consumption === undefined)?.plan;
+    if (model === undefined || this.#isOver) return;
+    this.#latecomers += 1;
+    const name = `late-${this.#latecomers}`;
+    const habits = { ...model.habits, sessionTimeoutMs: 10_000, rebalanceTimeoutMs: 2_000 };
+    this.#world.addGroup({ ...model, name, kind: 'churn', members: 1, statics: 0, liars: 0, workers: 0, habits });
   }
 
   #toMember(kind: FaultKind): void {

@@ -24,7 +24,7 @@ import { type Answer, type Exchange, StreamServer } from './stream-server.js';
 const APPEND_TIMEOUT_MS = 2_000;
 const READ_TIMEOUT_MS = 2_000;
 const PURGE_TIMEOUT_MS = 10_000;
-const FRAMES_PER_CHUNK = 8;
+const FRAMES_PER_CHUNK = 5;
 
 export type LandedFrame = {
   readonly partition: Partition;
@@ -111,9 +111,15 @@ export class LogServer {
       purgeBelow: async (partition, seq) => {
         const answer = await this.#streamOf(partition).ask<true>(peer, isConnected, PURGE_TIMEOUT_MS, (exchange) => {
           if (this.#heldPurges !== undefined) return void this.#heldPurges.push(() => this.purge(partition, seq));
-          if (exchange.isOver()) this.#history.mark('a purge that nobody waits for any more');
-          this.purge(partition, seq);
-          exchange.respond(true);
+          const carryOut = (): void => {
+            if (exchange.isOver()) this.#history.mark('a purge that nobody waits for any more');
+            if (this.readUpTo(partition) !== undefined) this.#history.mark('a purge overtook a load');
+            this.purge(partition, seq);
+            exchange.respond(true);
+          };
+          const { purgeMsMax } = this.#streamOf(partition).trouble;
+          if (purgeMsMax > 0) this.#network.scheduler.after(this.#random.next() * purgeMsMax, carryOut);
+          else carryOut();
         });
         unwrap(answer);
       },
@@ -359,7 +365,7 @@ export class LogServer {
         this.#reads.delete(exchange);
         return exchange.respond(found);
       }
-      this.#network.scheduler.after(this.#random.next() * stream.trouble.commitMsMax, chunk);
+      this.#network.scheduler.after(this.#random.next() * stream.trouble.readMsMax, chunk);
     };
     chunk();
   }

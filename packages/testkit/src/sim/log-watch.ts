@@ -245,7 +245,10 @@ export class LogWatch {
       known.instanceOf.set(memberId, groupInstanceId);
     }
     const identities = new Set([...members].map((member) => known.instanceOf.get(member) ?? member));
-    this.#history.note(group, () => `log: generation ${generation} ${record.state} [${[...members].join(' ')}]`);
+    this.#history.note(group, () => {
+      const cause = record.round?.cause ?? record.rebalances.at(-1)?.cause;
+      return `log: generation ${generation} ${record.state} (${cause}) [${[...members].join(' ')}]`;
+    });
     const first = known.generations.get(generation);
     const isSame = first === undefined || [...identities].every((member) => first.members.has(member));
     const holds = generation >= known.generation && isSame;

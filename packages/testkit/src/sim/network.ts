@@ -94,7 +94,12 @@ export class Network {
   /** Since when every message passes from everybody to everybody; undefined while some do not. */
   get wholeSince(): number | undefined {
     const { loss, delay } = this.#weather;
-    const isWhole = loss === 0 && delay === 0 && this.#routes.every((row) => row.every((state) => state === 'up'));
+    return loss === 0 && delay === 0 ? this.linkedSince : undefined;
+  }
+
+  /** Since when every link and route is up, in whatever weather; undefined while some are not. */
+  get linkedSince(): number | undefined {
+    const isWhole = this.#routes.every((row) => row.every((state) => state === 'up'));
     return isWhole && [...this.#peers].every(({ link }) => link === 'up') ? this.#changedAt : undefined;
   }
 

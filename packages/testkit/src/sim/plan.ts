@@ -31,6 +31,7 @@ export const faultKinds = [
   'log-leader',
   'log-trouble',
   'log-late',
+  'log-slow',
   'log-full',
   'outage',
   'topic-trouble',
@@ -49,9 +50,13 @@ export type FaultKind = (typeof faultKinds)[number];
 /** Two worlds, with members that come and go on both sides. */
 const twoWorlds: readonly FaultKind[] = ['isolate', 'member-join', 'member-join', 'member-leave', 'member-die'];
 
+/** Loads that purges overtake, of logs in which groups were deleted. */
+const slowLogs: readonly FaultKind[] = ['delete-group', 'delete-group', 'kill-restart', 'kill-restart', 'log-slow'];
+
 /** Faults that bring out more together than among all others. */
 const themes: readonly (readonly FaultKind[])[] = [
   twoWorlds,
+  slowLogs,
   ['isolate', 'route', 'route-one-way', 'lease-trouble'],
   ['kill', 'kill-restart', 'start', 'member-join', 'delete-group'],
   ['log-trouble', 'log-late', 'log-leader', 'kill-restart', 'pause'],
@@ -114,9 +119,11 @@ export function drawPlan(random: SeededRandom): Plan {
   const groups: GroupPlan[] = [];
   const groupCount = 2 + random.below(3);
   const isSplit = faults === twoWorlds;
+  const isSlow = faults === slowLogs;
   for (let index = 0; index < groupCount; index += 1) {
     const group = drawGroup(random, index);
-    groups.push(isSplit ? quietChurn(random, group, index) : group);
+    if (isSplit) groups.push(quietChurn(random, group, index));
+    else groups.push(isSlow && index === 1 ? { ...group, kind: 'fleeting', name: 'fleeting-1' } : group);
   }
   if (!isSplit && random.next() < 0.35) groups.push(drawConsumers(random, groupCount));
   return {
@@ -126,10 +133,10 @@ export function drawPlan(random: SeededRandom): Plan {
     streams: 1 + random.below(2),
     driftMax: random.pick([0, 0.001, 0.02]),
     frameBytesMax: random.pick([2_200, 4_000, 16_000]),
-    checkpointFrames: random.pick([6, 12, 40, 100]),
+    checkpointFrames: isSlow ? 25 : random.pick([6, 12, 40, 100]),
     offsetsRetentionMs: random.pick([1_500, 4_000, 604_800_000, 604_800_000]),
     safetyMs: 5_000 + random.below(13_000),
-    faultEveryMs: isSplit ? 350 : 250 + random.below(1_500),
+    faultEveryMs: isSplit || isSlow ? 350 : 250 + random.below(1_500),
     faults: faults.length > 0 ? faults : ['kill'],
     weather: isRough ? drawWeather(random) : { ...calm, jitterMs: random.next() * 3 },
     groups,

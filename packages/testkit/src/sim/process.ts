@@ -27,7 +27,8 @@ export class SimProcess {
   readonly #input: (() => void)[] = [];
   #due: (() => void)[] = [];
   #slowMs = 0;
-  #busyUntil = 0;
+  /** Input waits for its turn, because the process is slow or was until now. */
+  #isBehind = false;
   #soundSince: number;
 
   /** @param rate how fast its clock goes; 1.01 = one percent fast */
@@ -104,11 +105,21 @@ export class SimProcess {
       this.#input.push(run);
       return;
     }
-    if (this.#slowMs <= 0 && this.#busyUntil <= this.#scheduler.now) return run();
-    this.#busyUntil = Math.max(this.#scheduler.now, this.#busyUntil) + this.#slowMs;
-    this.#scheduler.after(this.#busyUntil - this.#scheduler.now, () => {
-      if (this.#isPaused || this.#isDraining) this.#input.push(run);
-      else if (this.#isAlive) run();
+    if (this.#slowMs <= 0 && !this.#isBehind) return run();
+    this.#input.push(run);
+    if (!this.#isBehind) this.#catchUp();
+  }
+
+  /** Takes its time for each piece of input. What has piled up when it is quick again is handled at once. */
+  #catchUp(): void {
+    this.#isBehind = true;
+    this.#scheduler.after(this.#slowMs, () => {
+      const isOver = !this.#isAlive || this.#isPaused || this.#isDraining;
+      const next = isOver ? undefined : this.#input.shift();
+      this.#isBehind = false;
+      if (next === undefined) return;
+      next();
+      if (this.#input.length > 0) this.#catchUp();
     });
   }
 

@@ -87,6 +87,9 @@ function unrestOf({ watch, members, workers, consumption }: SimGroup): readonly 
     const text = `unstable [${unstable.join(' ')}], live [${ids.join(' ')}], recorded [${[...logged].join(' ')}]`;
     found.push({ invariant: 'live-groups-stable', about, text });
   }
+  if (consumption !== undefined && consumption.starting > 0) {
+    found.push({ invariant: 'live-groups-stable', about, text: 'a consumer is to be started again' });
+  }
   const unhandled = consumption?.handling.left ?? [];
   if (unhandled.length > 0)
     found.push({ invariant: 'produced-is-handled', about, text: `[${unhandled.join(' ')}] are left` });
@@ -124,6 +127,7 @@ async function stayAtRest(world: World): Promise<void> {
     for (const member of members) member.calm();
     for (const liar of liars) liar.stop();
   }
+  world.stopSweeps();
   await scheduler.run(ANSWERED_WITHIN_MS, () => waiting(world).length === 0);
   const left = waiting(world);
   verdicts.check('every-request-answered', left.length === 0, 'clients', () => left.join(', '));

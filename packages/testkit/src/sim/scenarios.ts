@@ -278,7 +278,7 @@ export const scenarios = {
       await pass(200);
       world.cluster.kill(node.name);
       // The purge lands while the next owner has read the group's records, and not yet that it was deleted.
-      stream.trouble = { ...noTrouble, commitMsMax: 100 };
+      stream.trouble = { ...noTrouble, readMsMax: 100 };
       await until(() => (world.log.readUpTo(partition) ?? 0) > 0, 12_000);
       await pass(30);
       world.log.releasePurges();

@@ -19,11 +19,23 @@ export type StreamTrouble = {
   readonly commitMsMax: number;
   /** A read is answered by a replica, or a deposed leader, that is behind. */
   readonly stale: number;
+  /** How long a read takes from one piece to the next at most, and a purge to be carried out. */
+  readonly readMsMax: number;
+  readonly purgeMsMax: number;
   /** A refusal names no sequence, as some servers do. */
   readonly unnamed: number;
 };
 
-export const noTrouble: StreamTrouble = { late: 0, lateMsMax: 0, ackLoss: 0, commitMsMax: 1, stale: 0, unnamed: 0 };
+export const noTrouble: StreamTrouble = {
+  late: 0,
+  lateMsMax: 0,
+  ackLoss: 0,
+  commitMsMax: 1,
+  stale: 0,
+  readMsMax: 1,
+  purgeMsMax: 0,
+  unnamed: 0,
+};
 
 export type Answer<T> =
   | { readonly kind: 'answer'; readonly value: T }

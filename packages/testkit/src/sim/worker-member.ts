@@ -1,7 +1,7 @@
 /**
  * A member of the worker library in the simulation: its own membership loop and coordinator client, on the simulated network.
  *
- * It shares the group's work as the wire-level members do, so both kinds lead each other. It consumes no stream: there are none here.
+ * It shares the group's work as the wire-level members do, so both kinds lead each other. It consumes no stream: consumer-member.ts does.
  */
 
 import { type Bucket, type Member, Muster, type Streams, silentLogger, type Transport } from '@muster/worker';
@@ -12,7 +12,7 @@ import type { Delivery, Network, Peer } from './network.js';
 import type { SimProcess } from './process.js';
 
 function none(): never {
-  throw new Error('there are no streams in the simulation');
+  throw new Error('a plain member uses no streams');
 }
 
 const noBucket: Bucket = { get: none, create: none, entries: none, delete: none };
@@ -59,6 +59,7 @@ export class WorkerMember {
   readonly name: string;
   readonly process: SimProcess;
   #member: Member | undefined;
+  readonly #heartbeatMs: number;
   #memberId = '';
   #generation = -1;
   #holds: readonly number[] = [];
@@ -94,6 +95,7 @@ export class WorkerMember {
     const lose = (): void => {
       this.#holds = [];
     };
+    this.#heartbeatMs = Math.min(habits.heartbeatMs, habits.sessionTimeoutMs / 3);
     void muster
       .member({
         group: watch.group,
@@ -101,7 +103,7 @@ export class WorkerMember {
         protocols: [{ name: 'even', metadata: new Uint8Array([7]) }],
         sessionTimeoutMs: habits.sessionTimeoutMs,
         rebalanceTimeoutMs: habits.rebalanceTimeoutMs,
-        heartbeatIntervalMs: Math.min(habits.heartbeatMs, habits.sessionTimeoutMs / 3),
+        heartbeatIntervalMs: this.#heartbeatMs,
         // A simulated outage may last longer than anybody would wait.
         joinTimeoutMs: 86_400_000,
         assign: (_protocol, members) => {
@@ -135,6 +137,8 @@ export class WorkerMember {
     return this.#holds;
   }
   get isStable(): boolean {
-    return !this.#isOver && this.#member?.state === 'stable';
+    const health = this.#member?.health();
+    // Heard of lately: one that is about to give up, as no heartbeat got through, is not at rest.
+    return !this.#isOver && health?.state === 'stable' && (health.heartbeatAgeMs ?? 0) < 1.5 * this.#heartbeatMs;
   }
 }

@@ -74,6 +74,8 @@ export type Consumption = {
   readonly topic: TopicServer;
   readonly handling: HandlingWatch;
   consumers: ConsumerMember[];
+  /** Consumers that are to be started again. */
+  starting: number;
   isProducing: boolean;
 };
 
@@ -94,6 +96,8 @@ export class World {
   readonly drained = new Set<string>();
   /** The processes that ever held a lease, by key, the newest last. */
   readonly #holders = new Map<string, string[]>();
+  /** From now on nothing expires by itself. */
+  readonly stopSweeps: () => void = () => {};
   #clients = 0;
 
   constructor(parts: {
@@ -151,7 +155,9 @@ export class World {
     });
     scheduler.every(LOOK_EVERY_MS, () => this.#look());
     scheduler.every(ROOM_EVERY_MS, () => this.#lookForRoom());
-    if (plan.offsetsRetentionMs < SHORT_RETENTION_MS) scheduler.every(SWEEP_EVERY_MS, () => this.sweep());
+    if (plan.offsetsRetentionMs < SHORT_RETENTION_MS) {
+      this.stopSweeps = scheduler.every(SWEEP_EVERY_MS, () => this.sweep());
+    }
   }
 
   get partitions(): readonly Partition[] {
@@ -240,6 +246,7 @@ export class World {
       topic: new TopicServer(this.network, name, topicPartitions, random),
       handling: new HandlingWatch(group, topicPartitions, this.verdicts, this.history),
       consumers: [],
+      starting: 0,
       isProducing: true,
     };
     this.scheduler.every(consumers?.habits.produceMs ?? 1_000, () => {
@@ -271,7 +278,11 @@ export class World {
         consumption.consumers = consumption.consumers.filter((each) => each !== consumer);
         this.history.note(group.watch.group, () => `${consumer.name} is over: ${why}`);
         this.history.mark('a consumer failed');
-        this.scheduler.after(CONSUMER_RESTART_MS, () => this.addConsumer(group));
+        consumption.starting += 1;
+        this.scheduler.after(CONSUMER_RESTART_MS, () => {
+          consumption.starting -= 1;
+          this.addConsumer(group);
+        });
       },
     });
     consumption.consumers.push(consumer);
@@ -333,10 +344,12 @@ export class World {
     const since = [
       this.log.scarceSince(partition),
       this.log.streamOf(partition).soundSince,
-      this.network.wholeSince,
+      this.network.linkedSince,
       ...this.cluster.nodes.map(({ process }) => process.soundSince),
     ];
-    const mustKnow = since.every((at) => at !== undefined && this.scheduler.now - at > ROOM_KNOWN_MS);
+    const { loss, delay, delayMsMax } = this.network.weather;
+    const isMild = loss === 0 && (delay === 0 || delayMsMax <= 300);
+    const mustKnow = isMild && since.every((at) => at !== undefined && this.scheduler.now - at > ROOM_KNOWN_MS);
     this.verdicts.check('no-new-group-without-room', !mustKnow, group, () => 'was made although room is scarce');
   }
 
@@ -355,6 +368,12 @@ export class World {
   #judgeLease({ entry, by }: LeaseWritten): void {
     if (entry.value === undefined || !entry.key.startsWith('node.')) return;
     const lease = JSON.parse(utf8Decode(entry.value)) as { readonly incarnation: string; readonly state: string };
+    if (lease.state !== 'alive') {
+      this.history.note(
+        entry.key.replace('.', ' '),
+        () => `lease of ${lease.incarnation}: ${lease.state}, by ${by.name}`,
+      );
+    }
     if (lease.state === 'dead') return this.#judgeMark(entry.key, lease.incarnation, by);
     const holders = this.#holders.get(entry.key) ?? [];
     this.#holders.set(entry.key, holders);
