@@ -248,7 +248,10 @@ export class GroupActor {
     if (!this.#outlet.mayServe()) {
       if (output.kind === 'reply') this.#open.delete(output.reply.ref);
     } else if (output.kind === 'notice') this.#outlet.notify(this.groupId, output.notice);
-    else this.#answerOnce(output.reply.ref, { error: output.reply.error }, output.reply.fields);
+    else {
+      const { ref, error, detail, fields } = output.reply;
+      this.#answerOnce(ref, detail === undefined ? { error } : { error, detail }, fields);
+    }
   }
 
   #refuse(ref: RequestId, error: ErrorName, detail: string): void {

@@ -33,8 +33,9 @@ function blankJoin(member: MemberId): JoinReply {
 }
 
 /** Answers a JoinGroup with an error; `member` is the id that the reply shows. */
-export function refuseJoin(turn: Turn, ref: RequestId, error: Refusal, member: MemberId): void {
-  turn.effects.replies.push({ api: 'join', ref, error, fields: blankJoin(member) });
+export function refuseJoin(turn: Turn, ref: RequestId, error: Refusal, member: MemberId, detail?: string): void {
+  const said = detail === undefined ? {} : { detail };
+  turn.effects.replies.push({ api: 'join', ref, error, ...said, fields: blankJoin(member) });
 }
 
 /** Answers a SyncGroup with an error. */

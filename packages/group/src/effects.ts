@@ -13,6 +13,8 @@ export type GroupReply = {
     readonly api: Api;
     readonly ref: RequestId;
     readonly error: ErrorName;
+    /** What a person should know beside the error. */
+    readonly detail?: string;
     readonly fields: ReplyOf[Api];
   };
 }[ApiName];

@@ -35,8 +35,10 @@ export function handleJoin(turn: Turn, ref: RequestId, request: JoinRequest): vo
   const { slot, context } = turn;
   const { memberId, sessionTimeoutMs } = request;
   if (request.groupId === '') return refuseJoin(turn, ref, 'INVALID_GROUP_ID', memberId);
-  if (sessionTimeoutMs < context.config.minSessionTimeoutMs || sessionTimeoutMs > context.config.maxSessionTimeoutMs) {
-    return refuseJoin(turn, ref, 'INVALID_SESSION_TIMEOUT', memberId);
+  const { minSessionTimeoutMs, maxSessionTimeoutMs } = context.config;
+  if (sessionTimeoutMs < minSessionTimeoutMs || sessionTimeoutMs > maxSessionTimeoutMs) {
+    const detail = `${sessionTimeoutMs} ms, allowed are ${minSessionTimeoutMs} to ${maxSessionTimeoutMs} ms`;
+    return refuseJoin(turn, ref, 'INVALID_SESSION_TIMEOUT', memberId, detail);
   }
   // differs from kafka: there a name that occurs twice is counted twice and wedges the group.
   if (hasDuplicateName(request.protocols)) return refuseJoin(turn, ref, 'INVALID_REQUEST', memberId);

@@ -20,6 +20,15 @@ describe('join', () => {
     expect(world.group.pendingMembers.size).toBe(1);
   });
 
+  it('says which session timeouts are allowed', () => {
+    const world = new World();
+    const refused = world.reply('join', join(world, { sessionTimeoutMs: 17 }));
+    expect(refused).toMatchObject({
+      error: 'INVALID_SESSION_TIMEOUT',
+      detail: '17 ms, allowed are 6000 to 1800000 ms',
+    });
+  });
+
   it('shows the id again when the request that asked for it arrives late', () => {
     const world = new World();
     const asked = join(world, known);
