@@ -30,6 +30,7 @@ interface Made {
 /** For each command a command line that works. */
 const lines: Readonly<Record<string, (made: Made) => readonly string[]>> = {
   'cluster status': () => [],
+  'cluster restore-log': () => [],
   'groups list': () => ['--match', '^group-'],
   'groups describe': ({ group }) => [group],
   'groups members': ({ group }) => [group, '--verbose'],
@@ -54,6 +55,9 @@ const lines: Readonly<Record<string, (made: Made) => readonly string[]>> = {
   'config print': () => [],
   completion: () => ['bash'],
 };
+
+/** Those that end with another code than 0 here: the log of a cluster whose nodes run is not restored. */
+const codes: Readonly<Record<string, number>> = { 'cluster restore-log': 4 };
 
 /** For each command that runs until it is told to end: how it is started, and what it says when it is up. */
 const servers: Readonly<Record<string, { readonly args: () => readonly string[]; readonly up: string }>> = {
@@ -105,13 +109,13 @@ describe('every command', () => {
   describe.each(Object.keys(lines))('%s', (path) => {
     it('works in pipes, without colours', async () => {
       const { code, stdout, stderr } = await scene.inPipes(await lineOf(path)).ended;
-      expect(code, stderr).toBe(0);
+      expect(code, stderr).toBe(codes[path] ?? 0);
       expect(stdout + stderr).not.toContain(ESCAPE);
       expect(stdout + stderr).not.toContain('\r');
     });
     it('works in a terminal of 80 columns, and fits into it', async () => {
       const { code, stdout } = await scene.inTerminal(await lineOf(path), 80).ended;
-      expect(code, stdout).toBe(0);
+      expect(code, stdout).toBe(codes[path] ?? 0);
       // A script for a shell is not for reading.
       if (path !== 'completion') expect(screenLines(stdout).filter((line) => line.length > 80)).toEqual([]);
     });
@@ -292,7 +296,8 @@ describe('in a terminal', () => {
     const topic = await scene.newTopic(1);
     const group = await scene.newGroup(topic);
     const narrow = await scene.inTerminal(['groups', 'describe', group], 80).ended;
-    expect(narrow.stdout).toMatch(/no room for HOST, CLIENT-ID/);
+    // The group has no members: what they would fill goes first.
+    expect(narrow.stdout).toMatch(/no room for CONSUMER-ID, HOST, CLIENT-ID/);
     expect(narrow.stdout).toContain('LAG');
     expect(screenLines(narrow.stdout).join('\n')).not.toMatch(/HOST +CLIENT-ID/);
     const wide = await scene.inTerminal(['groups', 'describe', group], 160).ended;

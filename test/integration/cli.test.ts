@@ -430,6 +430,7 @@ describe('offsets of a group', () => {
     expect(await cli('groups', 'delete-offsets', group, '--topic', 'nope', '--force')).toMatchObject({ code: 3 });
     const deleted = await cli('groups', 'delete', group, 'nope', '--force', '-o', 'csv');
     expect(deleted.stdout).toBe(`group,result\n${group},deleted\nnope,GROUP_ID_NOT_FOUND\n`);
+    expect(deleted.stderr).toMatch(/^error: nope: the group does not exist\n/);
     expect(deleted.code).toBe(6);
     expect(await cli('groups', 'describe', group)).toMatchObject({
       code: 3,

@@ -44,15 +44,19 @@ export function startProgress(io: Io, what: string, total: number | undefined): 
   if (!io.isInteractive) return { at: () => {}, end: () => {}, clear: () => {} };
   const startedAt = performance.now();
   let drawnAt = startedAt;
+  let isDrawn = false;
   return {
     at: (done) => {
       const now = performance.now();
       if (now - drawnAt < DRAW_INTERVAL_MS) return;
       drawnAt = now;
+      isDrawn = true;
       io.err(`\r\u001b[K${what} ${progressText(done, total, now - startedAt)}`);
     },
     end: (summary) => io.err(`\r\u001b[K${summary}\n`),
-    clear: () => io.err('\r\u001b[K'),
+    clear: () => {
+      if (isDrawn) io.err('\r\u001b[K');
+    },
   };
 }
 

@@ -40,9 +40,16 @@ export function showItems(
   const failed = items.filter(({ error }) => error !== 'NONE');
   for (const error of new Set(failed.map((item) => item.error))) {
     const { advice } = verdictOf(error);
-    const message = failed.find((item) => item.error === error)?.message;
-    if (message !== undefined) io.err(`error: ${message}\n`);
+    const first = failed.find((item) => item.error === error);
+    if (first?.message !== undefined) io.err(`error: ${withName(first.message, first.row, shape.name)}\n`);
     if (advice !== undefined) io.err(`${error}: ${advice}\n`);
   }
   return items.length === 0 ? exitCodes.ok : exitCodeOfItems(items.map(({ error }) => verdictOf(error).exitCode));
+}
+
+/** The general words of an error say what is wrong, seldom with what. */
+function withName(message: string, row: Row, name: Report['name']): string {
+  const subject = typeof name === 'string' ? String(row[name] ?? '') : name(row);
+  const isNamed = subject === '' || message.includes(subject) || message.includes('"');
+  return isNamed ? message : `${subject}: ${message}`;
 }

@@ -14,6 +14,7 @@ import { type ExitCode, exitCodes } from './exit-codes.js';
 import { CliError, failureOf } from './failure.js';
 import type { Cli, Io } from './io.js';
 import { show } from './output.js';
+import { countText } from './quantities.js';
 import { type Session, withSession } from './session.js';
 import { collectPairs, integer } from './values.js';
 
@@ -83,7 +84,7 @@ async function produceAll(
   }
   await Promise.all(underWay);
   await producer.close();
-  progress.end(`${tally.count} messages produced`);
+  progress.end(`${countText(tally.count, 'message')} produced`);
   return showTally(io, flags, topic, tally);
 }
 
@@ -103,7 +104,7 @@ function showTally(io: Io, flags: ProduceFlags, topic: string, tally: Tally): Ex
   if (tally.firstFailure === undefined) return exitCodes.ok;
   const { message, exitCode, advice } = failureOf(tally.firstFailure);
   io.err(
-    `error: ${tally.failures} messages were not stored; the first: ${message}\n${advice === undefined ? '' : `${advice}\n`}`,
+    `error: ${countText(tally.failures, 'message')} not stored; the first: ${message}\n${advice === undefined ? '' : `${advice}\n`}`,
   );
   return tally.count > 0 ? exitCodes.partly : exitCode;
 }

@@ -195,6 +195,8 @@ _muster muster '${words.at(-1)}' '${words.at(-2) ?? 'muster'}'; printf '%s\\n' "
     expect(offered('groups', 'de')).toEqual(['describe', 'delete', 'delete-offsets']);
     expect(offered('groups', 'reset-offsets', 'billing', '--to-l')).toEqual(['--to-latest']);
     expect(offered('groups', 'list', '-o', 'j')).toEqual(['json']);
+    expect(offered('groups', 'ls', '--ma')).toEqual(['--match']);
+    expect(offered('completion', 'z')).toEqual(['zsh']);
     expect(offered('topics', 'create', 'groups', '--part')).toEqual(['--partitions']);
   });
   it('of zsh and fish names every command', () => {

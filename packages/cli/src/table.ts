@@ -69,7 +69,7 @@ function fit(
   const rank = (column: Column) => (isEmpty(column) ? Number.NEGATIVE_INFINITY : (column.leaveOut ?? 0));
   const droppable = columns
     .filter(({ leaveOut }) => leaveOut !== undefined)
-    .sort((left, right) => (rank(left) < rank(right) ? -1 : 1));
+    .sort((left, right) => Number(rank(left) > rank(right)) - Number(rank(left) < rank(right)));
   for (let dropped = 0; ; dropped += 1) {
     const gone = new Set(droppable.slice(0, dropped));
     const kept = columns.filter((column) => !gone.has(column));

@@ -12,6 +12,7 @@ import { CliError } from '../failure.js';
 import type { Cli } from '../io.js';
 import { itemOf, showItems } from '../items.js';
 import type { Row } from '../output.js';
+import { countText } from '../quantities.js';
 import { type Session, withSession } from '../session.js';
 import { registered } from '../stream-facts.js';
 import { collect, collectTopics, type TopicChoice } from '../values.js';
@@ -67,7 +68,7 @@ function addDeleteOffsets(groups: Command, cli: Cli): void {
       const { admin, io } = session;
       await existingGroup(admin, group);
       const partitions = await offsetsOf(session, group, flags.topic);
-      const question = `Delete the offsets of ${partitions.length} partitions in group ${group}?`;
+      const question = `Delete the offsets of ${countText(partitions.length, 'partition')} in group ${group}?`;
       await requireConsent(io, question, flags.force === true);
       const results = await admin.deleteOffsets(group, partitions);
       const columns = [

@@ -51,10 +51,18 @@ export function addDescribe(groups: Command, cli: Cli): void {
   );
 }
 
-/** @returns one row for each partition of the topics it has offsets of or subscribes to; throws CliError for an unknown group */
-export async function offsetsReport(session: Session, groups: readonly string[], isVerbose = false): Promise<Report> {
+/**
+ * @param say takes what the columns cannot show; a line each
+ * @returns one row for each partition of the topics it has offsets of or subscribes to; throws CliError for an unknown group
+ */
+export async function offsetsReport(
+  session: Session,
+  groups: readonly string[],
+  isVerbose = false,
+  say: (line: string) => void = (line) => session.io.err(`${line}\n`),
+): Promise<Report> {
   const rows: Row[] = [];
-  for (const group of groups) rows.push(...(await offsetRows(session, group)));
+  for (const group of groups) rows.push(...(await offsetRows(session, group, say)));
   return {
     columns: [
       { key: 'group', title: 'GROUP' },
@@ -63,7 +71,7 @@ export async function offsetsReport(session: Session, groups: readonly string[],
       { key: 'currentOffset', title: 'CURRENT-OFFSET' },
       { key: 'logEndOffset', title: 'LOG-END-OFFSET' },
       { key: 'lag', title: 'LAG' },
-      { key: 'consumerId', title: 'CONSUMER-ID', isElastic: true },
+      { key: 'consumerId', title: 'CONSUMER-ID', isElastic: true, leaveOut: 4 },
       { key: 'host', title: 'HOST', isElastic: true, leaveOut: 1 },
       { key: 'clientId', title: 'CLIENT-ID', isElastic: true, leaveOut: 2 },
       { key: 'lagSeconds', title: 'LAG-SECONDS', leaveOut: 3 },
@@ -75,17 +83,16 @@ export async function offsetsReport(session: Session, groups: readonly string[],
   };
 }
 
-async function offsetRows(session: Session, group: string): Promise<Row[]> {
-  const { admin, io } = session;
+async function offsetRows({ admin }: Session, group: string, say: (line: string) => void): Promise<Row[]> {
   const { members } = await existingGroup(admin, group);
   const byId = new Map(members.map((member) => [String(member.memberId), member]));
   const lags = await admin.lag(group);
   const ends = new Map((await admin.endOffsets(lags)).map((end) => [placeOf(end), end.endOffset]));
-  if (members.length === 0) io.err(`the group ${JSON.stringify(group)} has no active members\n`);
+  if (members.length === 0) say(`the group ${JSON.stringify(group)} has no active members`);
   return [...lags].sort(byPlace).map(({ topic, partition, offset, lag, lagMs, memberId, error }) => {
     const member = byId.get(memberId ?? '');
     const isKnown = error === 'NONE';
-    if (!isKnown) io.err(`the lag of ${topic}:${partition} is not known: ${error}\n`);
+    if (!isKnown) say(`the lag of ${topic}:${partition} is not known: ${error}`);
     return {
       group,
       topic,

@@ -139,7 +139,7 @@ async function requireInactive({ admin }: Session, group: string): Promise<'Empt
   if (state === 'Empty' || state === 'Dead') return state;
   throw new CliError(
     exitCodes.conflict,
-    `the group ${JSON.stringify(group)} is active: state ${state}, ${members.length} members; its offsets cannot be reset`,
+    `the group ${JSON.stringify(group)} is active: state ${state}, ${countText(members.length, 'member')}; its offsets cannot be reset`,
     `stop its workers first; "muster groups members ${group}" shows them`,
   );
 }
@@ -245,13 +245,13 @@ function showPlan({ io }: Session, flags: ResetFlags, plan: readonly WeighedRese
   const items = plan.map((reset) => itemOfReset(reset, reset.error));
   const code = showItems(io, flags.output, shape, items);
   sayEffect(io, plan);
-  io.err('this was a dry run: add --execute to do it\n');
+  if (plan.some(({ after }) => after !== undefined)) io.err('this was a dry run: add --execute to do it\n');
   return code;
 }
 
 function warnOfClamped(io: Io, plan: readonly GroupReset[]): void {
   const count = plan.filter(({ isClamped }) => isClamped).length;
-  if (count > 0) io.err(`${count} offsets lie outside of the stream: its nearer end is taken\n`);
+  if (count > 0) io.err(`${countText(count, 'offset')} outside of the stream: its nearer end is taken\n`);
 }
 
 /** kafka: topic,partition,offset without a head; the group in front where there are several. */

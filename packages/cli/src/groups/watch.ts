@@ -8,6 +8,7 @@ import { exitCodes } from '../exit-codes.js';
 import { failureOf } from '../failure.js';
 import { type Cli, type Io, pause } from '../io.js';
 import { type Format, render } from '../output.js';
+import { countText } from '../quantities.js';
 import { type Session, withSession } from '../session.js';
 import { durationOption, integer } from '../values.js';
 import { offsetsReport } from './describe.js';
@@ -48,8 +49,9 @@ async function lookOnce(session: Session, group: string, format: Format, isFirst
   const { io, admin } = session;
   try {
     const { state, generationId, members } = await existingGroup(admin, group);
-    const head = `${new Date().toISOString()}  ${group}: ${state}, generation ${generationId}, ${members.length} members`;
-    const report = await offsetsReport(session, [group]);
+    const head = `${new Date().toISOString()}  ${group}: ${state}, generation ${generationId}, ${countText(members.length, 'member')}`;
+    // The head says how many members there are, a cell without a value that it is not known.
+    const report = await offsetsReport(session, [group], false, () => {});
     if (format === 'json')
       io.out(`${JSON.stringify({ at: new Date().toISOString(), group, state, partitions: report.rows })}\n`);
     else draw(io, format === 'table' ? `${head}\n${render(format, report, io)}\n` : render(format, report));
