@@ -215,6 +215,37 @@ describe('a stable member', () => {
     expect(membership.mayHandle()).toBe(false);
   });
 
+  it('has lost what it owned where the first news after a suspension is a rebalance: joining proves nothing', async () => {
+    const { joined, coordinator, handler, clock, membership } = memberScene();
+    await joined();
+    coordinator.script.join = () => 'park';
+    clock.jump(11_000);
+    // In the queue before the timers: the round that has expelled this member.
+    coordinator.notice('billing', { kind: 'rebalance', generationId: 2 as never });
+    await settle();
+    expect(membership.state.kind).toBe('joining');
+    expect(handler.calls.slice(0, 2)).toEqual(['fence', 'lost']);
+    expect(handler.calls).not.toContain('prepare');
+    expect(handler.calls).not.toContain('resume');
+    expect(membership.mayHandle()).toBe(false);
+  });
+
+  it('has lost it too where the suspension was while it gave up in good order', async () => {
+    const { joined, coordinator, handler, clock, membership } = memberScene();
+    await joined();
+    coordinator.script.join = () => 'park';
+    const drained = deferred();
+    handler.beforeJoin = () => drained.promise;
+    coordinator.notice('billing', { kind: 'rebalance' });
+    await settle();
+    expect(membership.state.kind).toBe('preparing');
+    clock.jump(11_000);
+    drained.resolve();
+    await settle();
+    expect(handler.calls).toEqual(['prepare', 'fence', 'lost', 'protocols']);
+    expect(membership.mayHandle()).toBe(false);
+  });
+
   it('outlives a coordinator failover of 6 s without a rejoin', async () => {
     const { joined, coordinator, handler, clock, membership } = memberScene();
     await joined();

@@ -7,6 +7,8 @@
  * M2 an answer about another id or generation than the current one changes nothing.
  * M3 a lost generation or id fences the handler at once, before anything else is awaited.
  * M4 heartbeats run from the JoinGroup reply to the next JoinGroup, through drains and hooks.
+ * M5 a session that is over by our own clock is lost before a JoinGroup, which would prolong it: a process that was suspended hears of the
+ *    rebalance that has expelled it before its timers run.
  */
 
 import type { JoinMember } from '@muster/assignors';
@@ -184,6 +186,7 @@ export class Membership {
   }
 
   async #prepare(): Promise<void> {
+    this.#loseWhatIsOver();
     do {
       const loss = this.#loss;
       this.#loss = undefined;
@@ -191,6 +194,7 @@ export class Membership {
       this.#wantsRejoin = undefined;
       this.#standing.become({ kind: 'preparing' });
       await this.#options.handler.prepare(loss);
+      this.#loseWhatIsOver();
       // Lost while it was giving up in good order: then it is a loss after all.
     } while (this.#loss !== undefined && this.#isWanted());
   }
@@ -326,6 +330,11 @@ export class Membership {
     else if (notice.generationId < 0 || notice.generationId >= this.#standing.generation) {
       this.#rejoinIfStable('the coordinator announced a rebalance');
     }
+  }
+
+  /** M5 */
+  #loseWhatIsOver(): void {
+    if (this.#standing.isMember && !this.#heartbeats.isWithinSession()) this.#onSilence();
   }
 
   #onSilence(): void {
