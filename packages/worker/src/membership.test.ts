@@ -230,6 +230,30 @@ describe('a stable member', () => {
     expect(membership.mayHandle()).toBe(false);
   });
 
+  it('has lost what it kept where it was suspended in the middle of a round, whatever it hears first', async () => {
+    for (const first of ['answer', 'timer'] as const) {
+      const { joined, coordinator, handler, clock, membership } = memberScene();
+      await joined();
+      coordinator.script.join = () => 'park';
+      coordinator.notice('billing', { kind: 'rebalance' });
+      await settle();
+      expect(membership.state.kind).toBe('joining');
+      // What is kept is handled on while the join is parked, longer than a session if need be.
+      await clock.advance(15_000);
+      expect(membership.mayHandle()).toBe(true);
+      clock.jump(11_000);
+      expect(membership.mayHandle()).toBe(false);
+      handler.calls.length = 0;
+      const parked = coordinator.of('join').at(-1)!;
+      delete coordinator.script.join;
+      if (first === 'answer') parked.reply('NONE', coordinator.joined(parked.body));
+      else await clock.advance(1_000);
+      await settle();
+      expect(handler.calls.slice(0, 2)).toEqual(['fence', 'lost']);
+      expect(handler.calls).not.toContain('resume');
+    }
+  });
+
   it('has lost it too where the suspension was while it gave up in good order', async () => {
     const { joined, coordinator, handler, clock, membership } = memberScene();
     await joined();

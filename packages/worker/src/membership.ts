@@ -9,11 +9,11 @@
  * M4 heartbeats run from the JoinGroup reply to the next JoinGroup, through drains and hooks.
  * M5 a session that is over by our own clock is lost before a JoinGroup, which would prolong it: a process that was suspended hears of the
  *    rebalance that has expelled it before its timers run.
+ * M6 a parked join is not proven by heartbeats: who stood still for a session in the middle of one has lost what it kept.
  */
 
 import type { JoinMember } from '@muster/assignors';
 import { assertNever, type ErrorName, type JoinReply, type MemberId, type Notice } from '@muster/protocol';
-import { backoffMs } from './clock.js';
 import { ContactWatch } from './contact.js';
 import { asMusterError, MusterError, messageOf } from './errors.js';
 import { Heartbeats } from './heartbeats.js';
@@ -21,24 +21,23 @@ import type { MemberHandler, MemberIdentity, NewAssignment } from './member-hand
 import type { MembershipState } from './membership-state.js';
 import { type Reaction, reactionTo } from './reactions.js';
 import { joinGroup, parkedMsMax, type RoundEnd, type RoundOptions, syncGroup } from './round.js';
+import { RoundPacing } from './round-pacing.js';
 import { Standing } from './standing.js';
+import { Standstill } from './standstill.js';
 import type { Unsubscribe } from './transport.js';
-import { type Deferred, deferred, pause } from './waiting.js';
+import { type Deferred, deferred } from './waiting.js';
 
 export interface MembershipOptions extends RoundOptions {
   readonly handler: MemberHandler;
 }
-
-const REJOIN_BACKOFF_LEAST_MS = 50;
-const REJOIN_BACKOFF_MOST_MS = 1_000;
-/** Rounds in a row without an assignment that go at once; then each waits a little. */
-const ROUNDS_AT_ONCE = 3;
 
 export class Membership {
   readonly #options: MembershipOptions;
   readonly #standing: Standing;
   readonly #heartbeats: Heartbeats;
   readonly #contact: ContactWatch;
+  readonly #standstill: Standstill;
+  readonly #pacing: RoundPacing;
   readonly #firstStable = deferred<void>();
   readonly #ended = deferred<MusterError | undefined>();
   #wantsRejoin: string | undefined;
@@ -47,7 +46,6 @@ export class Membership {
   #loss: MusterError | undefined;
   #isHeld = false;
   #failure: MusterError | undefined;
-  #roundsWithout = 0;
   #phase = new AbortController();
   #wake: Deferred<void> = deferred();
   #loop: Promise<void> = Promise.resolve();
@@ -58,6 +56,8 @@ export class Membership {
     this.#options = options;
     this.#standing = new Standing(options.groupInstanceId, logger);
     this.#contact = new ContactWatch({ client, environment, logger, groupId, describe: () => this.#named() });
+    this.#pacing = new RoundPacing(environment);
+    this.#standstill = new Standstill(environment.clock, options.sessionTimeoutMs, () => this.#onStoodStill());
     this.#heartbeats = new Heartbeats({
       client,
       clock: environment.clock,
@@ -99,18 +99,19 @@ export class Membership {
 
   /** @returns whether an OffsetCommit makes sense now: kafka refuses it on the client's side while a round is under way */
   canCommit(): boolean {
-    const { isMember, state } = this.#standing;
-    return isMember && state.kind !== 'joining' && state.kind !== 'syncing';
+    return this.#standing.isMember && !this.#isInRound();
   }
 
   /** @returns whether work may begin on what is owned: read from the clock at this moment (H2) */
   mayHandle(): boolean {
-    return this.#standing.isMember && this.#heartbeats.isWithinSession();
+    const isStale = this.#isInRound() && this.#standstill.isOn;
+    return this.#standing.isMember && !isStale && this.#heartbeats.isWithinSession();
   }
 
   start(): void {
     this.#stopWatching = this.#options.client.watch(this.#options.groupId, (notice) => this.#onNotice(notice));
     this.#contact.start();
+    this.#standstill.start();
     this.#loop = this.#run()
       .catch((thrown: unknown) => this.#fail(asMusterError(thrown, 'UNKNOWN_SERVER_ERROR')))
       // What failed is lost: the handler hears so in its own time. A hook that fails here has nobody left to tell.
@@ -151,6 +152,7 @@ export class Membership {
     this.#heartbeats.liftFence();
     this.#stopWatching();
     this.#contact.stop();
+    this.#standstill.stop();
     const { client, groupId, groupInstanceId, heartbeatIntervalMs } = this.#options;
     const standing = this.#standing;
     if (options.leave && options.timeoutMs > 0 && standing.isNamed && standing.state.kind !== 'left') {
@@ -171,10 +173,10 @@ export class Membership {
       const joined = await this.#join();
       const assigned = joined === undefined ? undefined : await this.#sync(joined);
       if (assigned === undefined) {
-        await this.#afterEmptyRound();
+        if (this.#isWanted()) await this.#pacing.afterEmpty(this.#phase.signal);
         continue;
       }
-      this.#roundsWithout = 0;
+      this.#pacing.succeeded();
       await this.#install(assigned);
       await this.#untilDemand();
     }
@@ -215,6 +217,11 @@ export class Membership {
       onMemberId: (id) => this.#standing.named(id),
     });
     if (result.kind !== 'joined') return this.#giveUpRound(result);
+    // M6: the answer may have waited for us while the coordinator waited for our heartbeats.
+    if (this.#standstill.isOn && this.#standing.isMember) {
+      this.#onStoodStill();
+      return undefined;
+    }
     const { reply } = result;
     if (reply.protocolType !== null && reply.protocolType !== protocolType) {
       this.#fail(new MusterError('INCONSISTENT_GROUP_PROTOCOL', `the group's protocol type is ${reply.protocolType}`));
@@ -274,15 +281,6 @@ export class Membership {
     return undefined;
   }
 
-  async #afterEmptyRound(): Promise<void> {
-    const { clock, random } = this.#options.environment;
-    this.#roundsWithout += 1;
-    if (this.#roundsWithout <= ROUNDS_AT_ONCE || !this.#isWanted()) return;
-    const attempt = this.#roundsWithout - ROUNDS_AT_ONCE;
-    const delayMs = backoffMs(attempt, REJOIN_BACKOFF_LEAST_MS, REJOIN_BACKOFF_MOST_MS, random);
-    await pause(clock, delayMs, this.#phase.signal);
-  }
-
   async #install(assigned: NewAssignment): Promise<void> {
     if (!this.#standing.isCurrent(assigned.identity)) return;
     this.#standing.become({ kind: 'installing' });
@@ -332,13 +330,23 @@ export class Membership {
     }
   }
 
+  #isInRound(): boolean {
+    const { kind } = this.#standing.state;
+    return kind === 'joining' || kind === 'syncing';
+  }
+
+  /** M6 */
+  #onStoodStill(): void {
+    if (this.#isInRound() && this.#standing.isMember) this.#onSilence();
+  }
+
   /** M5 */
   #loseWhatIsOver(): void {
     if (this.#standing.isMember && !this.#heartbeats.isWithinSession()) this.#onSilence();
   }
 
   #onSilence(): void {
-    const detail = `no successful heartbeat for ${this.#options.sessionTimeoutMs} ms`;
+    const detail = `no word from the coordinator for ${this.#options.sessionTimeoutMs} ms`;
     this.#lose('reset-generation', new MusterError('OWNERSHIP_LOST', detail));
   }
 
