@@ -357,9 +357,11 @@ describe('on one server', () => {
         if (interrupted === 'record-ready') expect(half.oldLogs).toEqual([before]);
         else await expect(start()).rejects.toMatchObject({ name: 'LogRestoring' });
 
-        const { code, stderr } = await command('--execute', '--force');
-        expect(stderr).toMatch(interrupted === 'record-ready' ? /old frames are purged/ : /finishes its work/);
-        expect(code).toBe(0);
+        if (interrupted === 'partition-written' || interrupted === 'record-ready') {
+          const { code, stderr } = await command('--execute', '--force');
+          expect(stderr).toMatch(interrupted === 'record-ready' ? /old frames are purged/ : /finishes its work/);
+          expect(code).toBe(0);
+        } else await restore();
         const record = await recordOf();
         expect(record).toMatchObject({ format: 1, streamsMade: true, oldLogs: [], epochFloor: half.epochFloor });
         expect(await logsThere()).toEqual([record.logId]);
@@ -367,6 +369,46 @@ describe('on one server', () => {
         for (const group of groups) await expectRestored(group);
       },
     );
+
+    it('does not purge a backup that was restored after the run that was interrupted: it is the log to read then', async () => {
+      await start();
+      const group = await newGroup(0);
+      const backups = [await backUpStream(nats, streamOf(0)), await backUpStream(nats, streamOf(1))];
+      await stopNodes();
+      const interrupt = (step: RestoreStep) => {
+        if (step === 'record-ready') throw new Error('interrupted');
+      };
+      await expect(restore({}, interrupt)).rejects.toThrow('interrupted');
+      for (const [index, backup] of backups.entries()) {
+        await streams.streams.delete(streamOf(index));
+        await restoreStream(nats, streamOf(index), backup);
+      }
+      await restore();
+      await start();
+      await expectRestored(group);
+    });
+
+    it('ends before it lets nodes start where one has appeared meanwhile', async () => {
+      await start();
+      const groups = await newGroups();
+      await stopNodes();
+      const leases = new JetStreamLeaseStore(nats, { cluster });
+      const restoration = await open();
+      let isRenewed = false;
+      const renew: OnRestoreStep = async (step) => {
+        if (step !== 'partition-written' || isRenewed) return;
+        isRenewed = true;
+        const lease = (await leases.read('node.n1')) ?? expect.fail('no lease');
+        await leases.write('node.n1', lease.value ?? new Uint8Array(), lease.revision);
+        await until('it is seen', async () => (await restoration.nodes()).length > 0);
+      };
+      await expect(restoration.execute(renew)).rejects.toMatchObject({ code: 'NODES_RUNNING' });
+      restoration.close();
+      expect((await recordOf()).restoring).toBeDefined();
+      await restore();
+      await start();
+      for (const group of groups) await expectRestored(group);
+    });
 
     it('runs twice at once: one of them counts, and it is whole', async () => {
       await start();
@@ -436,6 +478,25 @@ describe('on one server', () => {
       for (const group of groups) await expectRestored(group);
     });
 
+    it('finds out from the frames how high to begin where the record is lost, also when it is interrupted', async () => {
+      await start();
+      const groups = await newGroups();
+      await stopNodes();
+      await restore();
+      const { epochFloor } = await recordOf();
+      await streams.streams.delete(bucket());
+      const interrupt = (step: RestoreStep) => {
+        if (step === 'partition-written') throw new Error('interrupted');
+      };
+      await expect(restore({}, interrupt)).rejects.toThrow('interrupted');
+      await restore();
+      const record = await recordOf();
+      expect(record.epochFloor).toBeGreaterThan(epochFloor + RAISED);
+      expect(record.generationFloor).toBe(1 + RAISED + RAISED);
+      await start();
+      for (const group of groups) await expectRestored(group, 1 + RAISED);
+    });
+
     it('asks for the layout where record and a stream are lost', async () => {
       await start();
       const groups = await newGroups();
@@ -492,7 +553,7 @@ describe('on one server', () => {
       expect(full.code).toBe(1);
       const now = await streams.streams.info(streamOf(0));
       await streams.streams.update(streamOf(0), { ...now.config, max_bytes: 10_000_000 });
-      expect((await command('--execute', '--force')).code).toBe(0);
+      await restore();
       expect((await streams.streams.info(streamOf(0))).config.max_bytes).toBe(10_000_000);
       await start();
       for (const group of groups) await expectRestored(group);

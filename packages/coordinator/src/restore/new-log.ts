@@ -18,7 +18,8 @@ export type LogsPlace = Omit<LogPlacement, 'logId'>;
 /** The writer of every frame; no node that is asked after it answers. */
 export const WRITER = nodeId('restore-log');
 const TRIES = 3;
-const DEADLINE_MS = 20_000;
+/** The leader of a stream that is lost is replaced within 9 s (O12). */
+const DEADLINE_MS = 10_000;
 
 const clock = new SystemClock();
 const random = new SystemRandom();
