@@ -200,6 +200,20 @@ function ageless(node: AssembledNode, clock: Clock): void {
   node.partitions.proofSentAt = () => clock.now();
 }
 
+/** kafka: KIP-345 without its fence: whoever names an instance id is taken for the member that holds it now. */
+function unfenced(runtime: RuntimeOf): void {
+  const offer = runtime.offer.bind(runtime);
+  runtime.offer = (group, request, ...rest) => {
+    const { api } = request;
+    if (api !== 'heartbeat' && api !== 'sync' && api !== 'commit') return offer(group, request, ...rest);
+    const { groupInstanceId } = request.body;
+    const statics = runtime.inspect(group)?.group?.staticMembers;
+    const memberId = groupInstanceId === null ? undefined : statics?.get(groupInstanceId);
+    if (memberId === undefined) return offer(group, request, ...rest);
+    offer(group, { ...request, body: { ...request.body, memberId } } as typeof request, ...rest);
+  };
+}
+
 /** L7: nobody hears how full the stream is. */
 function roomy(runtime: RuntimeOf): void {
   runtime.noteFullness = () => {};
@@ -245,6 +259,7 @@ export const canaries = {
     rule: 'L7: from 60 % on checkpoints, from 80 % on no new group',
     claimed: roomy,
   },
+  'instance-fence': { rule: 'static members: who has been replaced is fenced', claimed: unfenced },
   'commit-number': { rule: 'C3: numbered commits', bus: unnumbered },
   'release-rule': { rule: 'release rule: no answer before its records are durable', claimed: hasty },
 } as const satisfies Record<string, Canary>;

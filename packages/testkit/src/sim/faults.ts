@@ -7,13 +7,13 @@
 import { assertNever } from '@muster/protocol';
 import type { SeededRandom } from '../seeded-random.js';
 import type { SimNode } from './cluster.js';
+import { MemberFaults } from './member-faults.js';
 import { calm } from './network.js';
 import type { FaultKind } from './plan.js';
 import { noTrouble, type StreamServer } from './stream-server.js';
-import type { Consumption, SimGroup, World } from './world.js';
+import type { World } from './world.js';
 
 const NODES_MAX = 5;
-const LATECOMERS_MAX = 2;
 const LATE_MS = 4_000;
 
 export class Faults {
@@ -21,14 +21,22 @@ export class Faults {
   readonly #random: SeededRandom;
   /** What is going on, with how to end it. */
   readonly #endings = new Set<() => void>();
+  readonly #members: MemberFaults;
   #isOver = false;
-  #latecomers = 0;
   #names: number;
 
   constructor(world: World, random: SeededRandom) {
     this.#world = world;
     this.#random = random;
     this.#names = world.plan.nodes;
+    const hasEnded = (): boolean => this.#isOver;
+    this.#members = new MemberFaults(world, random, {
+      get isOver() {
+        return hasEnded();
+      },
+      length: () => this.#spell(),
+      during: (what, ms, end) => this.#during(what, ms, end),
+    });
   }
 
   /** Begins; goes on until `heal`. */
@@ -167,12 +175,12 @@ export class Faults {
       case 'member-leave':
       case 'member-die':
       case 'member-pause':
-        return this.#toMember(kind);
+        return this.#members.toMember(kind);
       case 'static-restart':
       case 'static-twin':
-        return this.#toStatic(kind === 'static-twin');
+        return this.#members.toStatic(kind === 'static-twin');
       case 'delete-group':
-        return this.#deleteGroup();
+        return this.#members.deleteGroup();
       case 'sweep':
         return this.#world.sweep();
       default:
@@ -311,73 +319,7 @@ export class Faults {
     log.limit(index, this.#random.next() < 0.3 ? 1 : 0.55 + this.#random.next() * 0.4);
     this.#during('little room in a log stream', 1_000 + this.#random.next() * 10_000, () => log.limit(index));
     // Somebody new comes when every node should know.
-    if (this.#latecomers < LATECOMERS_MAX) this.#world.scheduler.after(LATE_MS, () => this.#comeLate());
-  }
-
-  #comeLate(): void {
-    const { groups } = this.#world;
-    const model = groups.find(({ consumption }) => consumption === undefined)?.plan;
-    if (model === undefined || this.#isOver) return;
-    this.#latecomers += 1;
-    const name = `late-${this.#latecomers}`;
-    const habits = { ...model.habits, sessionTimeoutMs: 10_000, rebalanceTimeoutMs: 2_000 };
-    this.#world.addGroup({ ...model, name, kind: 'churn', members: 1, statics: 0, liars: 0, workers: 0, habits });
-  }
-
-  #toMember(kind: FaultKind): void {
-    const { groups } = this.#world;
-    const group = this.#random.pick(groups);
-    if (group.consumption !== undefined) return this.#toConsumer(kind, group, group.consumption);
-    if (group.plan.kind === 'steady' && kind !== 'member-pause') return;
-    const live = group.members.filter((member) => !member.isGone);
-    if (kind === 'consumer-cut') return;
-    if (kind === 'member-join') {
-      if (live.length < 5) this.#world.addMember(group);
-      return;
-    }
-    if (live.length === 0) return;
-    const member = this.#random.pick(live);
-    const { process } = member;
-    switch (kind) {
-      case 'member-leave':
-        return this.#leave(group, member);
-      case 'member-die':
-        member.die();
-        group.members = group.members.filter((each) => each !== member);
-        return;
-      case 'member-pause':
-        process.pause();
-        return this.#during(`pause of ${member.name}`, this.#spell(), () => process.resume());
-      default:
-        throw new Error(`${kind} does not happen to members`);
-    }
-  }
-
-  #toConsumer(kind: FaultKind, group: SimGroup, consumption: Consumption): void {
-    const { network, history } = this.#world;
-    const { consumers } = consumption;
-    if (kind === 'member-join') {
-      if (consumers.length < 4) this.#world.addConsumer(group);
-      return;
-    }
-    if (consumers.length === 0) return;
-    const consumer = this.#random.pick(consumers);
-    const { process, peer, name } = consumer;
-    history.note('fault', () => `${kind} of ${name}`);
-    switch (kind) {
-      case 'member-leave':
-      case 'member-die':
-        consumption.consumers = consumers.filter((each) => each !== consumer);
-        return kind === 'member-die' ? consumer.die() : consumer.leave();
-      case 'member-pause':
-        process.pause(this.#random.next() < 0.3);
-        return this.#during(`pause of ${name}`, this.#spell(), () => process.resume());
-      case 'consumer-cut':
-        network.setLink(peer, this.#random.pick(['silent', 'down'] as const));
-        return this.#during(`cut of ${name}`, this.#spell(), () => network.setLink(peer, 'up'));
-      default:
-        throw new Error(`${kind} does not happen to consumers`);
-    }
+    this.#world.scheduler.after(LATE_MS, () => this.#members.comeLate());
   }
 
   #toTopic(): void {
@@ -386,53 +328,5 @@ export class Faults {
     const { stream } = this.#random.pick(topics);
     if (this.#random.next() < 0.5) this.#newLeader('a topic', stream);
     else this.#trouble('a topic', stream);
-  }
-
-  /** A static member goes without leaving and comes again, or another process comes under its instance id beside it. */
-  #toStatic(isTwin: boolean): void {
-    const group = this.#random.pick(this.#world.groups);
-    const statics = group.members.filter(({ instance, isGone }) => instance !== null && !isGone);
-    if (statics.length === 0) return;
-    const member = this.#random.pick(statics);
-    const { instance, process } = member;
-    this.#world.history.note('fault', () => `${isTwin ? 'a twin' : 'a restart'} of ${member.name}`);
-    if (isTwin) {
-      if (this.#random.next() < 0.4) {
-        process.pause();
-        this.#during(`pause of the replaced ${member.name}`, this.#spell(), () => process.resume());
-      }
-      this.#world.addMember(group, instance);
-      return;
-    }
-    member.die();
-    group.members = group.members.filter((each) => each !== member);
-    // Mostly within its session; a steady group waits for longer than a run has.
-    const ms = this.#random.next() * (group.plan.kind === 'steady' ? 2_000 : 9_000);
-    this.#during(`absence of ${member.name}`, ms, () => this.#world.addMember(group, instance));
-  }
-
-  #leave(group: SimGroup, member: SimGroup['members'][number]): void {
-    member.leave();
-    group.members = group.members.filter((each) => each !== member);
-    group.departed.push(member);
-  }
-
-  /** Everybody leaves, the group is deleted, somebody comes again: nothing of before may come back. */
-  #deleteGroup(): void {
-    const group = this.#world.groups.find(({ plan }) => plan.kind === 'fleeting');
-    if (group === undefined) return;
-    for (const member of [...group.members]) this.#leave(group, member);
-    const { client } = this.#world.client('admin');
-    group.admins.push(client);
-    const again = (tries: number): void => {
-      if (this.#isOver || tries === 0) return;
-      client.ask('delete', { groupId: group.watch.group }, ({ error }) => {
-        if (error === 'NON_EMPTY_GROUP') this.#world.scheduler.after(400, () => again(tries - 1));
-      });
-    };
-    again(20);
-    this.#world.scheduler.after(1_500 + this.#random.next() * 6_000, () => {
-      if (group.members.length === 0 && !this.#isOver) this.#world.addMember(group);
-    });
   }
 }

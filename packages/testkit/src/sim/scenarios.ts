@@ -6,16 +6,12 @@
 
 import { decodeFrame } from '@muster/log';
 import type { Partition } from '@muster/protocol';
-import { SeededRandom } from '../seeded-random.js';
-import { type Canary, type CanaryName, canaries } from './canaries.js';
-import { History } from './history.js';
+import type { CanaryName } from './canaries.js';
 import { calm } from './network.js';
 import type { GroupPlan, Plan } from './plan.js';
-import { comeToRest } from './rest.js';
-import { Scheduler } from './scheduler.js';
 import { noTrouble } from './stream-server.js';
-import { type InvariantName, type Verdict, Verdicts } from './verdicts.js';
-import { type SimGroup, World } from './world.js';
+import type { InvariantName } from './verdicts.js';
+import type { SimGroup, World } from './world.js';
 
 export type Scenario = {
   readonly rule: string;
@@ -25,6 +21,7 @@ export type Scenario = {
   readonly invariant: InvariantName;
   readonly group?: Partial<GroupPlan['habits']>;
   readonly members?: number;
+  readonly statics?: number;
   readonly plan?: Partial<Plan>;
   readonly script: (stage: Stage) => Promise<void>;
 };
@@ -40,7 +37,8 @@ export type Stage = {
   readonly owner: () => ReturnType<World['cluster']['serving']>[number] | undefined;
 };
 
-const habits = {
+/** Of the members, where a scenario says nothing else. */
+export const habits = {
   sessionTimeoutMs: 10_000,
   rebalanceTimeoutMs: 700,
   heartbeatMs: 400,
@@ -51,7 +49,8 @@ const habits = {
   isConsumer: false,
 };
 
-const plan: Plan = {
+/** Of the world, likewise. */
+export const plan: Plan = {
   nodes: 3,
   servers: 3,
   partitions: 3,
@@ -315,6 +314,23 @@ export const scenarios = {
       await pass(3_000);
     },
   },
+  'two processes under one instance id': {
+    rule: 'static members (KIP-345)',
+    canary: 'instance-fence',
+    invariant: 'no-success-for-the-stale',
+    statics: 2,
+    script: async ({ world, group, pass }) => {
+      const [first, second] = group.members;
+      if (first === undefined || second === undefined) return;
+      // One is replaced while it works, the other while it stands still.
+      world.addMember(group, first.instance);
+      second.process.pause();
+      world.addMember(group, second.instance);
+      await pass(3_000);
+      second.process.resume();
+      await pass(4_000);
+    },
+  },
   'a delayed copy of a commit': {
     rule: 'C3',
     canary: 'commit-number',
@@ -334,55 +350,3 @@ export const scenarios = {
 } as const satisfies Record<string, Scenario>;
 
 export type ScenarioName = keyof typeof scenarios;
-
-/** Runs one scenario once. @returns what is violated */
-export async function play(
-  name: ScenarioName,
-  attempt: number,
-  canaryName?: CanaryName,
-): Promise<readonly (readonly [InvariantName, Verdict])[]> {
-  const scenario: Scenario = scenarios[name];
-  const random = new SeededRandom(`scenario-${name}-${attempt}`);
-  const scheduler = new Scheduler();
-  const history = new History(() => scheduler.now, false);
-  const verdicts = new Verdicts(() => scheduler.now);
-  const canary: Canary | undefined = canaryName === undefined ? undefined : canaries[canaryName];
-  const world = new World({ scheduler, plan: { ...plan, ...scenario.plan }, random, verdicts, history, canary });
-  for (let index = 0; index < plan.nodes; index += 1) world.cluster.start(`n${index + 1}`, index);
-  const isUp = () => world.partitions.every((partition) => world.cluster.serving(partition).length === 1);
-  await scheduler.run(12_000, isUp);
-  const group = world.addGroup({
-    name: `group-${attempt}`,
-    kind: 'churn',
-    members: scenario.members ?? 2,
-    statics: 0,
-    topicPartitions: 4,
-    habits: { ...habits, ...scenario.group },
-    liars: 0,
-    workers: 0,
-    consumers: undefined,
-  });
-  const until = (condition: () => boolean, ms: number) => scheduler.run(ms, condition);
-  await until(() => group.members.every((member) => member.isStable), 5_000);
-  await until(() => false, 2_000);
-  await scenario.script({
-    world,
-    group,
-    until,
-    pass: (ms) => until(() => false, ms).then(() => undefined),
-    owner: () => world.cluster.serving(group.watch.partition)[0],
-  });
-  world.network.meddle = () => undefined;
-  world.network.healRoutes();
-  world.log.heal();
-  world.leases.stream.heal();
-  for (const { process, peer } of world.cluster.nodes) {
-    process.resume();
-    world.network.setLink(peer, 'up');
-  }
-  if (!verdicts.isViolated) await comeToRest(world);
-  world.cluster.killAll();
-  scheduler.stop();
-  const all = Object.entries(verdicts.all()) as [InvariantName, Verdict][];
-  return all.filter(([, { kind }]) => kind === 'violated');
-}

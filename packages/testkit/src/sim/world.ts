@@ -10,22 +10,22 @@ import {
   type Partition,
   partition as partitionFrom,
   partitionOf,
-  utf8Decode,
 } from '@muster/protocol';
 import type { SeededRandom } from '../seeded-random.js';
-import type { Canary, RuntimeOf } from './canaries.js';
+import type { Canary } from './canaries.js';
 import { SimClient } from './client.js';
-import { SimCluster, type SimNode } from './cluster.js';
+import { SimCluster } from './cluster.js';
 import { ConsumerMember } from './consumer-member.js';
 import { GroupWatch } from './group-watch.js';
 import { HandlingWatch } from './handling-watch.js';
 import type { History } from './history.js';
-import { LeaseServer, type LeaseWritten } from './lease-server.js';
+import { LeaseServer } from './lease-server.js';
 import { SimLiar } from './liar.js';
 import { LogServer } from './log-server.js';
-import { type ClaimSeen, LogWatch } from './log-watch.js';
+import { LogWatch } from './log-watch.js';
 import { SimMember } from './member.js';
 import { Network, type Peer } from './network.js';
+import { LOOK_EVERY_MS, NodeWatch } from './node-watch.js';
 import type { GroupPlan, Plan } from './plan.js';
 import { SimProcess } from './process.js';
 import type { Scheduler } from './scheduler.js';
@@ -33,18 +33,11 @@ import { TopicServer } from './topic-server.js';
 import type { Verdicts } from './verdicts.js';
 import { WorkerMember } from './worker-member.js';
 
-/** Proof of ownership older than this serves nothing (O3); what clocks may differ by, and one turn, come on top. */
-const LEASE_MS = 4_000;
-const LOOK_EVERY_MS = 250;
-const QUEUED_RECORDS_MAX = 10_000;
 const CONSUMER_RESTART_MS = 700;
 const ROOM_EVERY_MS = 500;
-const ROOM_KNOWN_MS = 3_000;
 /** Where offsets expire within a run they are looked for this often; otherwise only when the seed says so. */
 const SHORT_RETENTION_MS = 60_000;
 const SWEEP_EVERY_MS = 900;
-/** So long after a disturbance nothing follows from it any more: two leases. */
-const UNDISTURBED_MS = 10_000;
 
 /** What the end of a run asks of a member, whoever made it. */
 export type LiveMember = {
@@ -94,8 +87,7 @@ export class World {
   readonly #canary: Canary | undefined;
   /** Nodes that were told to drain: what they gave away they gave away. */
   readonly drained = new Set<string>();
-  /** The processes that ever held a lease, by key, the newest last. */
-  readonly #holders = new Map<string, string[]>();
+  readonly #nodeWatch: NodeWatch = new NodeWatch(this);
   /** From now on nothing expires by itself. */
   readonly stopSweeps: () => void = () => {};
   #clients = 0;
@@ -117,13 +109,13 @@ export class World {
     this.#canary = canary;
     this.network = new Network(scheduler, plan.servers, random.fork('network'), history);
     this.logWatch = new LogWatch(verdicts, history, {
-      claimed: (claim) => this.#judgeClaim(claim),
+      claimed: (claim) => this.#nodeWatch.claimed(claim),
       forgotten: (id, at) => {
         const group = this.groupOf(id);
         group?.watch.forgotten(at);
         group?.consumption?.handling.forgotten();
       },
-      appeared: (partition, group) => this.#judgeNewGroup(partition, group),
+      appeared: (partition, group) => this.#nodeWatch.appeared(partition, group),
       committed: (id, { topic, partition, offset, generation }) => {
         const consumption = this.groupOf(id)?.consumption;
         if (topic === consumption?.topic.spec.name) consumption.handling.committed(partition, offset, generation);
@@ -137,7 +129,9 @@ export class World {
       history,
       onLanded: (frame) => this.logWatch.landed(frame),
     });
-    this.leases = new LeaseServer(this.network, random.fork('leases'), history, (written) => this.#judgeLease(written));
+    this.leases = new LeaseServer(this.network, random.fork('leases'), history, (written) =>
+      this.#nodeWatch.written(written),
+    );
     this.cluster = new SimCluster({
       network: this.network,
       log: this.log,
@@ -151,9 +145,9 @@ export class World {
       // Twice the time between two looks: half the events, and nothing that depends on it.
       settings: { tickMs: 100 },
       checkpointFrames: plan.checkpointFrames,
-      onResumed: (runtime, node, askedAt) => this.#judgeResume(runtime, node, askedAt),
+      onResumed: (runtime, node, askedAt) => this.#nodeWatch.resumed(runtime, node, askedAt),
     });
-    scheduler.every(LOOK_EVERY_MS, () => this.#look());
+    scheduler.every(LOOK_EVERY_MS, () => this.#nodeWatch.look());
     scheduler.every(ROOM_EVERY_MS, () => this.#lookForRoom());
     if (plan.offsetsRetentionMs < SHORT_RETENTION_MS) {
       this.stopSweeps = scheduler.every(SWEEP_EVERY_MS, () => this.sweep());
@@ -315,44 +309,6 @@ export class World {
     liar.start();
   }
 
-  /** O4: nobody claims over an owner that lives and has given nothing away. */
-  #judgeClaim({ partition, claim, by, base, baseBy }: ClaimSeen): void {
-    this.history.mark('a claim');
-    if (base === undefined || base.body.kind === 'release' || by === baseBy) return;
-    this.history.mark('a claim without release');
-    const entry = this.leases.entryOf(`node.${base.node}`);
-    const lease =
-      entry?.value === undefined
-        ? undefined
-        : (JSON.parse(utf8Decode(entry.value)) as { readonly incarnation: string; readonly state: string });
-    const isMarked =
-      lease === undefined || lease.incarnation !== base.incarnation || lease.state === 'dead' || lease.state === 'left';
-    const owner = this.cluster.nodes.find(({ process }) => process.name === baseBy);
-    const hasGivenUp =
-      owner !== undefined && !owner.assembled.cluster.ownership.owned().some(([each]) => each === partition);
-    const holds = isMarked || hasGivenUp || this.drained.has(base.incarnation);
-    this.verdicts.check(
-      'death-is-a-write',
-      holds,
-      `log ${partition}`,
-      () => `${claim.node} claims over ${base.node}, which nobody has marked`,
-    );
-  }
-
-  /** L7: a nearly full stream takes in no new group; whoever has been told so for a while, undisturbed, knows. */
-  #judgeNewGroup(partition: Partition, group: GroupId): void {
-    const since = [
-      this.log.scarceSince(partition),
-      this.log.streamOf(partition).soundSince,
-      this.network.linkedSince,
-      ...this.cluster.nodes.map(({ process }) => process.soundSince),
-    ];
-    const { loss, delay, delayMsMax } = this.network.weather;
-    const isMild = loss === 0 && (delay === 0 || delayMsMax <= 300);
-    const mustKnow = isMild && since.every((at) => at !== undefined && this.scheduler.now - at > ROOM_KNOWN_MS);
-    this.verdicts.check('no-new-group-without-room', !mustKnow, group, () => 'was made although room is scarce');
-  }
-
   /** Every node looks how much room there is: oftener than in the product, where a run would be over before. */
   #lookForRoom(): void {
     for (const { process, assembled } of this.cluster.nodes) {
@@ -361,86 +317,6 @@ export class World {
           runtime.noteFullness(this.log.fullness(runtime.partition));
         }
       });
-    }
-  }
-
-  /** O1, O4: who writes a lease, and whom others mark. */
-  #judgeLease({ entry, by }: LeaseWritten): void {
-    if (entry.value === undefined || !entry.key.startsWith('node.')) return;
-    const lease = JSON.parse(utf8Decode(entry.value)) as { readonly incarnation: string; readonly state: string };
-    if (lease.state !== 'alive') {
-      this.history.note(
-        entry.key.replace('.', ' '),
-        () => `lease of ${lease.incarnation}: ${lease.state}, by ${by.name}`,
-      );
-    }
-    if (lease.state === 'dead') return this.#judgeMark(entry.key, lease.incarnation, by);
-    const holders = this.#holders.get(entry.key) ?? [];
-    this.#holders.set(entry.key, holders);
-    if (holders.at(-1) === by.name) return;
-    this.verdicts.check(
-      'one-process-per-node-id',
-      !holders.includes(by.name),
-      `node ${entry.key}`,
-      () => `${by.name} renews the lease that ${holders.at(-1)} has taken from it`,
-    );
-    holders.push(by.name);
-  }
-
-  /** Whoever has run undisturbed for a while, with everything between all nodes in order, is not marked. */
-  #judgeMark(key: string, incarnation: string, by: SimProcess): void {
-    const owner = this.cluster.nodes.find((node) => node.incarnation === incarnation && node.process.isAlive);
-    const since = [
-      owner?.process.soundSince,
-      by.soundSince,
-      this.network.wholeSince,
-      this.leases.stream.untroubledSince,
-    ];
-    const isUndisturbed = since.every((at) => at !== undefined && this.scheduler.now - at > UNDISTURBED_MS);
-    this.history.mark(owner === undefined ? 'a dead node was marked' : 'a living node was marked');
-    this.verdicts.check(
-      'living-node-not-marked',
-      !isUndisturbed,
-      key,
-      () => `${by.name} marks ${owner?.process.name}, which nothing has disturbed`,
-    );
-  }
-
-  /** O6 */
-  #judgeResume(runtime: RuntimeOf, node: SimNode, askedAt: number): void {
-    this.history.mark('a partition was resumed');
-    const at = this.logWatch.supersededAt(runtime.partition, runtime.epoch);
-    this.verdicts.check(
-      'resume-is-proven',
-      at === undefined || at > askedAt,
-      `log ${runtime.partition}`,
-      () => `${node.name} serves epoch ${runtime.epoch} again; it was superseded at ${at}`,
-    );
-  }
-
-  #look(): void {
-    const now = this.scheduler.now;
-    for (const node of this.cluster.nodes) {
-      for (const runtime of node.assembled.partitions.all()) {
-        const about = `log ${runtime.partition}`;
-        this.verdicts.check(
-          'bounded-queues',
-          runtime.log.queuedRecords <= QUEUED_RECORDS_MAX,
-          about,
-          () => `${runtime.log.queuedRecords} records wait`,
-        );
-        if (node.process.isPaused || !node.assembled.cluster.ownership.mayServe(runtime.partition)) continue;
-        const at = this.logWatch.supersededAt(runtime.partition, runtime.epoch);
-        if (at !== undefined) this.history.mark('a superseded owner had not noticed yet');
-        const allowedMs = LEASE_MS * (1 + 3 * this.plan.driftMax) + LOOK_EVERY_MS;
-        this.verdicts.check(
-          'superseded-owner-falls-silent',
-          at === undefined || now - at <= allowedMs,
-          about,
-          () =>
-            `${node.name} still serves epoch ${runtime.epoch}, superseded ${((now - (at ?? 0)) / 1_000).toFixed(1)} s ago`,
-        );
-      }
     }
   }
 
