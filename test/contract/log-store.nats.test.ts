@@ -1,5 +1,6 @@
-import { connectNats, ensureLogStreams, LogStreamError, logStreamName } from '@muster/nats';
+import { connectNats, ensureLogStreams, JetStreamLogStore, LogStreamError, logStreamName } from '@muster/nats';
 import { type NatsServerHandle, startNatsCluster, startNatsServer } from '@muster/nats-server';
+import { partition } from '@muster/protocol';
 import { connect } from 'nats';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { logStoreContract } from './log-store.js';
@@ -93,6 +94,39 @@ describe.each(servers)('%s', (name, start) => {
       await expect(ensureLogStreams(nc, options)).rejects.toMatchObject({ code: 'LOG_STREAM_MISSING' });
       await nc.close();
     });
+  });
+});
+
+describe('a log store without consumers', () => {
+  /** Nobody answers what this user asks for: as if the consumer had been put on a server that was cut off. */
+  const extraConfig = `authorization { users: [
+    { user: all, password: all },
+    { user: none, password: none, permissions: { publish: { deny: ["$JS.API.CONSUMER.>"] } } }
+  ] }`;
+
+  test('reads a long log frame by frame from the leader of the stream', async () => {
+    const [version = ''] = CLUSTER_VERSIONS;
+    const handle = await startNatsServer({ version, extraConfig });
+    const open = (user: string) => connectNats({ servers: [handle.url], user, pass: user });
+    const placement = freshPlacement();
+    const [writing, reading] = await Promise.all([open('all'), open('none')]);
+    try {
+      await ensureLogStreams(writing, { ...placement, replicas: 1 });
+      const writer = new JetStreamLogStore(writing, placement);
+      const log = partition(0);
+      let last = 0;
+      for (let frame = 0; frame < 300; frame += 1) {
+        const outcome = await writer.append(log, new Uint8Array([frame % 256]), last);
+        if (outcome.kind !== 'stored') throw new Error(outcome.kind);
+        last = outcome.seq;
+      }
+      const seqs: number[] = [];
+      await new JetStreamLogStore(reading, placement).read(log, 1, last, ({ seq }) => void seqs.push(seq));
+      expect(seqs).toEqual(Array.from({ length: 300 }, (_, index) => index + 1));
+    } finally {
+      await Promise.all([writing.close(), reading.close()]);
+      await handle.stop();
+    }
   });
 });
 

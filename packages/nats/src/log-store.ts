@@ -36,6 +36,11 @@ const FULLNESS_KNOWN_MS = 5_000;
  */
 const SINGLE_READS_MAX = 6;
 const SHORT_WAY = 256;
+/**
+ * A consumer may be put on a server that has just been cut off, and making one needs a meta leader: silent for so long, it is left for
+ * single reads from the stream's own leader, who has to be there for the claim anyway.
+ */
+const CONSUMER_PATIENCE_MS = 500;
 /** JetStream could not store: no room under `max_bytes` or `max_msgs`, or none on the disk. */
 const STORE_FAILED = 10077;
 
@@ -92,22 +97,40 @@ export class JetStreamLogStore implements LogStore, LogRoom {
     onFrame: (frame: StoredFrame) => void,
   ): Promise<void> {
     let next = fromSeq;
-    const singleReads = throughSeq - fromSeq < SHORT_WAY ? SINGLE_READS_MAX : 0;
-    for (let reads = 0; reads < singleReads; reads += 1) {
-      if (next > throughSeq) return;
-      const frame = await this.#get(partition, { seq: next, next_by_subj: this.#subject(partition) });
-      if (frame === undefined || frame.seq > throughSeq) return;
+    const take = (frame: StoredFrame) => {
       onFrame(frame);
       next = frame.seq + 1;
-    }
+    };
+    const readSingly = async (readsMax: number) => {
+      for (let reads = 0; reads < readsMax && next <= throughSeq; reads += 1) {
+        const frame = await this.#get(partition, { seq: next, next_by_subj: this.#subject(partition) });
+        if (frame === undefined || frame.seq > throughSeq) next = throughSeq + 1;
+        else take(frame);
+      }
+    };
+    if (throughSeq - fromSeq < SHORT_WAY) await readSingly(SINGLE_READS_MAX);
     if (next > throughSeq) return;
-    await readLog(this.#nc, this.#api, {
+    try {
+      await this.#readByConsumer(partition, next, throughSeq, take);
+    } catch (error) {
+      if (!(error instanceof LogStoreUnavailable)) throw error;
+      await readSingly(Number.POSITIVE_INFINITY);
+    }
+  }
+
+  #readByConsumer(
+    partition: Partition,
+    fromSeq: number,
+    throughSeq: number,
+    onFrame: (frame: StoredFrame) => void,
+  ): Promise<void> {
+    return readLog(this.#nc, this.#api, {
       stream: logStreamOf(this.#placement, partition),
       subject: this.#subject(partition),
-      fromSeq: next,
+      fromSeq,
       throughSeq,
       onFrame,
-      idleMs: this.#timeoutMs,
+      idleMs: Math.min(this.#timeoutMs, CONSUMER_PATIENCE_MS),
     });
   }
 
