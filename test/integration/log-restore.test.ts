@@ -3,47 +3,40 @@
  * server, with nodes inside this process. Each test has a cluster of its own on the shared server.
  */
 
-import { readClusterRecord } from '@muster/cluster';
-import {
-  type OnRestoreStep,
-  Restoration,
-  type RestoreOptions,
-  type RestoreStep,
-  type RunningNode,
-  readConfig,
-  startNode,
-} from '@muster/coordinator';
-import {
-  connectNats,
-  findLogStreams,
-  JetStreamLeaseStore,
-  JetStreamLogStore,
-  leaseBucket,
-  NatsBus,
-  SystemClock,
-} from '@muster/nats';
-import { type NatsClusterOptions, type NatsServerHandle, startNatsCluster } from '@muster/nats-server';
-import { type GroupId, groupId, type LogId, partition, partitionOf, Subjects } from '@muster/protocol';
+import { findLogStreams, JetStreamLeaseStore, leaseBucket } from '@muster/nats';
+import { groupId, type LogId, partition, partitionOf, Subjects } from '@muster/protocol';
 import { connect as connectWorker } from '@muster/worker';
-import type { JetStreamManager, NatsConnection } from 'nats';
-import { pino } from 'pino';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { FakeIo, run } from '../../packages/cli/test/fake-io.js';
-import { CLUSTER_VERSIONS, newestVersion, SINGLE_VERSIONS } from '../contract/versions.js';
+import { newestVersion } from '../contract/versions.js';
+import {
+  bucket,
+  cluster,
+  command,
+  described,
+  expectGone,
+  expectRestored,
+  interruptedAfter,
+  logsThere,
+  nats,
+  newGroup,
+  newGroups,
+  open,
+  PARTITIONS,
+  RAISED,
+  recordOf,
+  restore,
+  STREAMS,
+  server,
+  start,
+  stopNodes,
+  streamOf,
+  streams,
+  useServers,
+} from '../world/lost-log.js';
 import { until } from '../world/processes.js';
-import { RawClient } from '../world/raw-client.js';
-import { RealGroup } from '../world/real-group.js';
-import { describeRequest, fetchRequest } from '../world/requests.js';
 import { backUpStream, restoreStream } from '../world/stream-backup.js';
 
-const PARTITIONS = 4;
-const STREAMS = 2;
-/** Long enough here, where nobody runs unseen. */
-const WATCH_MS = 50;
-const RAISED = 65_536;
-
-const clock = new SystemClock();
-const log = pino({ level: 'silent' });
 /** What docs/operations.md names, and no more: who runs the command must get by with it. */
 const permissions = `
 authorization {
@@ -59,120 +52,9 @@ authorization {
 }
 no_auth_user: all
 `;
-let server: NatsServerHandle;
-let nats: NatsConnection;
-let streams: JetStreamManager;
-let clusters = 0;
-
-let cluster: string;
-let client: RawClient;
-let nodes: RunningNode[];
-
-async function startServers(options: NatsClusterOptions): Promise<void> {
-  server = await startNatsCluster(options);
-  nats = await connectNats({ servers: server.urls, name: 'test' });
-  streams = await nats.jetstreamManager();
-}
-async function stopServers(): Promise<void> {
-  await nats?.close();
-  await server?.stop();
-}
-beforeEach(() => {
-  clusters += 1;
-  cluster = `c${clusters}`;
-  client = new RawClient(new NatsBus(nats), new Subjects(cluster), PARTITIONS);
-  nodes = [];
-});
-afterEach(async () => {
-  client.close();
-  await stopNodes();
-});
-
-async function start(more: Record<string, string> = {}): Promise<RunningNode> {
-  const flags = {
-    cluster,
-    id: 'n1',
-    servers: server.urls.join(','),
-    partitions: String(PARTITIONS),
-    logStreams: String(STREAMS),
-    groupInitialRebalanceDelayMs: '0',
-    ...more,
-  };
-  const node = await startNode(readConfig({ flags, env: {}, file: undefined }), log);
-  nodes.push(node);
-  await until('it owns every partition', () => node.counts()['owned'] === PARTITIONS);
-  return node;
-}
-async function stopNodes(): Promise<void> {
-  for (const node of nodes.splice(0)) await node.stop();
-}
-
-const streamOf = (index: number) => `MUSTER_${cluster}_LOG_${index}`;
-const bucket = () => `KV_${leaseBucket(cluster)}`;
-const recordOf = async () =>
-  (await readClusterRecord(new JetStreamLeaseStore(nats, { cluster }), clock))?.record ?? expect.fail('no record');
-
-/** A group whose partition is this one, with a generation and committed offsets. */
-async function newGroup(where: number, name = 'group'): Promise<RealGroup> {
-  const ids = Array.from({ length: 100 }, (_, at) => groupId(`${name}-${at}`));
-  const id = ids.find((each) => partitionOf(each, PARTITIONS) === where);
-  const group = await new RealGroup(client, id ?? expect.fail('no such group'), { members: 1 }).form();
-  await group.commitNext();
-  await group.commitNext();
-  return group;
-}
-/** A group in each partition. */
-async function newGroups(): Promise<RealGroup[]> {
-  return Promise.all(Array.from({ length: PARTITIONS }, (_, where) => newGroup(where)));
-}
-async function described(group: GroupId) {
-  const { fields } = await client.ask('describe', describeRequest(group));
-  return fields ?? expect.fail('not described');
-}
-/** The group is as it was, without members, and above all generations that anybody has seen. */
-async function expectRestored(group: RealGroup, generation = 1): Promise<void> {
-  expect(await group.lostCommits()).toEqual([]);
-  const { state, generationId, members } = await described(group.groupId);
-  expect({ state, generationId, members }).toEqual({
-    state: 'Empty',
-    generationId: generation + RAISED,
-    members: [],
-  });
-}
-async function expectGone(group: RealGroup): Promise<void> {
-  const { fields } = await client.ask('fetch', fetchRequest(group.groupId));
-  expect(fields?.partitions).toEqual([]);
-}
-
-async function restore(options: Partial<RestoreOptions> = {}, onStep?: OnRestoreStep) {
-  const restoration = await open(options);
-  try {
-    return await restoration.execute(onStep);
-  } finally {
-    restoration.close();
-  }
-}
-function open(options: Partial<RestoreOptions> = {}): Promise<Restoration> {
-  const wanted = { partitionCount: undefined, streamCount: undefined, replicas: undefined };
-  const all = { cluster, wanted, secret: undefined, from: [], isEmpty: false, skipsDamaged: false, ...options };
-  return Restoration.open(nats, all, WATCH_MS);
-}
-function command(...args: readonly string[]) {
-  return run(
-    ['cluster', 'restore-log', ...args],
-    new FakeIo({ env: { NATS_URL: server.url, MUSTER_CLUSTER: cluster } }),
-  );
-}
-/** The logs that have frames, by what lies in the streams. */
-async function logsThere(): Promise<string[]> {
-  const found = await findLogStreams(nats, cluster);
-  const subjects = found.flatMap(({ messages }) => [...messages.keys()]);
-  return [...new Set(subjects.map((subject) => subject.split('.').at(-2) ?? ''))];
-}
 
 describe('on one server', () => {
-  beforeAll(() => startServers({ servers: 1, version: newestVersion, extraConfig: permissions }));
-  afterAll(stopServers);
+  useServers({ servers: 1, version: newestVersion, extraConfig: permissions });
 
   describe('a node refuses to start', () => {
     it('where a log stream was deleted, names the command, and makes nothing in its place', async () => {
@@ -342,107 +224,6 @@ describe('on one server', () => {
       expect(await recordOf()).toEqual(record);
     });
 
-    it.each<RestoreStep>(['record-restoring', 'streams-taken', 'partition-written', 'record-ready'])(
-      'finishes what another run has left after %s',
-      async (interrupted) => {
-        await start();
-        const groups = await newGroups();
-        await stopNodes();
-        const [before] = await logsThere();
-        const interrupt = (step: RestoreStep) => {
-          if (step === interrupted) throw new Error('interrupted');
-        };
-        await expect(restore({}, interrupt)).rejects.toThrow('interrupted');
-        const half = await recordOf();
-        if (interrupted === 'record-ready') expect(half.oldLogs).toEqual([before]);
-        else await expect(start()).rejects.toMatchObject({ name: 'LogRestoring' });
-
-        if (interrupted === 'partition-written' || interrupted === 'record-ready') {
-          const { code, stderr } = await command('--execute', '--force');
-          expect(stderr).toMatch(interrupted === 'record-ready' ? /old frames are purged/ : /finishes its work/);
-          expect(code).toBe(0);
-        } else await restore();
-        const record = await recordOf();
-        expect(record).toMatchObject({ format: 1, streamsMade: true, oldLogs: [], epochFloor: half.epochFloor });
-        expect(await logsThere()).toEqual([record.logId]);
-        await start();
-        for (const group of groups) await expectRestored(group);
-      },
-    );
-
-    it('does not purge a backup that was restored after the run that was interrupted: it is the log to read then', async () => {
-      await start();
-      const group = await newGroup(0);
-      const backups = [await backUpStream(nats, streamOf(0)), await backUpStream(nats, streamOf(1))];
-      await stopNodes();
-      const interrupt = (step: RestoreStep) => {
-        if (step === 'record-ready') throw new Error('interrupted');
-      };
-      await expect(restore({}, interrupt)).rejects.toThrow('interrupted');
-      for (const [index, backup] of backups.entries()) {
-        await streams.streams.delete(streamOf(index));
-        await restoreStream(nats, streamOf(index), backup);
-      }
-      await restore();
-      await start();
-      await expectRestored(group);
-    });
-
-    it('ends before it lets nodes start where one has appeared meanwhile', async () => {
-      await start();
-      const groups = await newGroups();
-      await stopNodes();
-      const leases = new JetStreamLeaseStore(nats, { cluster });
-      const restoration = await open();
-      let isRenewed = false;
-      const renew: OnRestoreStep = async (step) => {
-        if (step !== 'partition-written' || isRenewed) return;
-        isRenewed = true;
-        const lease = (await leases.read('node.n1')) ?? expect.fail('no lease');
-        await leases.write('node.n1', lease.value ?? new Uint8Array(), lease.revision);
-        await until('it is seen', async () => (await restoration.nodes()).length > 0);
-      };
-      await expect(restoration.execute(renew)).rejects.toMatchObject({ code: 'NODES_RUNNING' });
-      restoration.close();
-      expect((await recordOf()).restoring).toBeDefined();
-      await restore();
-      await start();
-      for (const group of groups) await expectRestored(group);
-    });
-
-    it('runs twice at once: one of them counts, and it is whole', async () => {
-      await start();
-      const groups = await newGroups();
-      await stopNodes();
-      let other: Promise<unknown> | undefined;
-      const meanwhile = async (step: RestoreStep) => {
-        if (step !== 'partition-written') return;
-        other ??= restore();
-        await other;
-      };
-      // Its frames go to a log that no stream takes any more, or its record is not the one that stands.
-      await expect(restore({}, meanwhile)).rejects.toMatchObject({
-        code: expect.stringMatching(/INTERF|UNAVAIL|DIFFERS/),
-      });
-      await other;
-      await start();
-      for (const group of groups) await expectRestored(group);
-    });
-
-    it('leaves an owner that stood still through all of it without an acknowledgement', async () => {
-      await start();
-      await newGroup(0);
-      await stopNodes();
-      const { logId } = await recordOf();
-      const place = { cluster, subjects: new Subjects(cluster), partitionCount: PARTITIONS, streamCount: STREAMS };
-      const old = new JetStreamLogStore(nats, { ...place, logId, timeoutMs: 500 });
-      const last = (await old.last(partition(0))) ?? expect.fail('no frame');
-      await restore({}, async (step) => {
-        if (step !== 'streams-taken') return;
-        expect(await old.append(partition(0), last.bytes, last.seq)).toMatchObject({ kind: 'unknown' });
-      });
-    });
-
     it('makes an empty log on demand: no group is left, and none gets a generation that was there', async () => {
       await start();
       const group = await newGroup(2);
@@ -476,25 +257,6 @@ describe('on one server', () => {
       await expect(start()).rejects.toThrow(/this node has none/);
       await start({ clusterSecret: 'open sesame' });
       for (const group of groups) await expectRestored(group);
-    });
-
-    it('finds out from the frames how high to begin where the record is lost, also when it is interrupted', async () => {
-      await start();
-      const groups = await newGroups();
-      await stopNodes();
-      await restore();
-      const { epochFloor } = await recordOf();
-      await streams.streams.delete(bucket());
-      const interrupt = (step: RestoreStep) => {
-        if (step === 'partition-written') throw new Error('interrupted');
-      };
-      await expect(restore({}, interrupt)).rejects.toThrow('interrupted');
-      await restore();
-      const record = await recordOf();
-      expect(record.epochFloor).toBeGreaterThan(epochFloor + RAISED);
-      expect(record.generationFloor).toBe(1 + RAISED + RAISED);
-      await start();
-      for (const group of groups) await expectRestored(group, 1 + RAISED);
     });
 
     it('asks for the layout where record and a stream are lost', async () => {
@@ -576,9 +338,7 @@ describe('on one server', () => {
       const groups = await newGroups();
       await stopNodes();
       const [old] = (await logsThere()) as LogId[];
-      const interrupt = (step: RestoreStep) => {
-        if (step === 'partition-written') throw new Error('interrupted');
-      };
+      const interrupt = interruptedAfter('partition-written');
       await expect(restore({}, interrupt)).rejects.toThrow('interrupted');
       await streams.streams.delete(bucket());
       const refused = await command();
@@ -587,31 +347,5 @@ describe('on one server', () => {
       await start();
       for (const group of groups) await expectRestored(group);
     });
-  });
-});
-
-describe.each([
-  ...SINGLE_VERSIONS.filter((version) => version !== newestVersion).map((version) => ({ servers: 1, version })),
-  ...CLUSTER_VERSIONS.map((version) => ({ servers: 3, version })),
-])('on $servers servers $version', ({ servers, version }) => {
-  beforeAll(() => startServers({ servers, version }));
-  afterAll(stopServers);
-
-  it('a run that was interrupted, and a stream that is gone: the rest is there after the next run', async () => {
-    await start();
-    const groups = await newGroups();
-    await stopNodes();
-    await streams.streams.delete(streamOf(1));
-    const interrupt = (step: RestoreStep) => {
-      if (step === 'partition-written') throw new Error('interrupted');
-    };
-    await expect(restore({}, interrupt)).rejects.toThrow('interrupted');
-    await restore();
-    expect(await logsThere()).toEqual([(await recordOf()).logId]);
-    await start();
-    for (const group of groups) {
-      if (partitionOf(group.groupId, PARTITIONS) % STREAMS === 0) await expectRestored(group);
-      else await expectGone(group);
-    }
   });
 });
