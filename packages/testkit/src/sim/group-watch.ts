@@ -92,8 +92,7 @@ export class GroupWatch {
   }
 
   joined(who: Who, leader: string, answeredAt: number): void {
-    // Answered in the frame that also deleted the group: of a life that is over.
-    if (this.#forgottenAt >= 0 && answeredAt - this.#forgottenAt < ERA_MS) return;
+    if (this.#isOfEarlierLife(answeredAt)) return;
     const identity = this.#identityOf(leader);
     const known = this.#leaders.get(who.generation);
     if (known === undefined) this.#leaders.set(who.generation, identity);
@@ -107,7 +106,8 @@ export class GroupWatch {
     this.#durable(recorded?.at, answeredAt, () => `generation ${who.generation}`);
   }
 
-  assigned(who: Who, topicPartitions: readonly number[]): void {
+  assigned(who: Who, topicPartitions: readonly number[], answeredAt: number): void {
+    if (this.#isOfEarlierLife(answeredAt)) return;
     let holders = this.#holders.get(who.generation);
     if (holders === undefined) {
       holders = new Map();
@@ -229,6 +229,11 @@ export class GroupWatch {
       this.group,
       () => `${memberId} was expelled ${sinceMs.toFixed(0)} ms after its last heartbeat, ${allowedMs} are allowed`,
     );
+  }
+
+  /** Answered before, or with the frame that also deleted the group: of a life that is over. */
+  #isOfEarlierLife(answeredAt: number): boolean {
+    return this.#forgottenAt >= 0 && answeredAt - this.#forgottenAt < ERA_MS;
   }
 
   /** Whoever takes the place of a static member is the same to the group. */

@@ -3,7 +3,7 @@
  */
 
 /** Seeds from which on a batch is expected to reach every mark. */
-export const MARKS_SEEDS_LEAST = 300;
+export const MARKS_SEEDS_LEAST = 500;
 
 export const requiredMarks = [
   'a checkpoint was completed',

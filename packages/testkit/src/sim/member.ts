@@ -211,7 +211,7 @@ export class SimMember {
     this.client.ask('sync', body, ({ error, fields, askedAt, answeredAt, epoch }) => {
       if (error === 'NONE' && fields !== undefined) {
         this.watch.succeeded('sync', who, askedAt);
-        this.watch.assigned(who, [...fields.assignment]);
+        this.watch.assigned(who, [...fields.assignment], answeredAt);
       }
       if (!this.#isCurrent(who) || this.#phase !== 'syncing') return;
       if (error !== 'NONE' || fields === undefined) return this.#refused(error);

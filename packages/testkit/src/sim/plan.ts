@@ -123,7 +123,7 @@ export function drawPlan(random: SeededRandom): Plan {
   for (let index = 0; index < groupCount; index += 1) {
     const group = drawGroup(random, index);
     if (isSplit) groups.push(quietChurn(random, group, index));
-    else groups.push(isSlow && index === 1 ? { ...group, kind: 'fleeting', name: 'fleeting-1' } : group);
+    else groups.push(isSlow && index === 1 ? { ...drawGroup(random, 1, 'fleeting'), name: 'fleeting-1' } : group);
   }
   if (!isSplit && random.next() < 0.35) groups.push(drawConsumers(random, groupCount));
   return {
@@ -168,8 +168,9 @@ function drawWeather(random: SeededRandom): Weather {
   };
 }
 
-function drawGroup(random: SeededRandom, index: number): GroupPlan {
-  const kind = index === 0 ? 'steady' : random.pick(['steady', 'churn', 'churn', 'fleeting'] as const);
+function drawGroup(random: SeededRandom, index: number, wanted?: 'fleeting'): GroupPlan {
+  const drawn = index === 0 ? 'steady' : random.pick(['steady', 'churn', 'churn', 'fleeting'] as const);
+  const kind = wanted ?? drawn;
   const isSteady = kind === 'steady';
   const isIdle = isSteady && random.next() < 0.5;
   const workers = !isSteady && random.next() < 0.3 ? 1 : 0;

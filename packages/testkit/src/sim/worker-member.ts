@@ -114,7 +114,7 @@ export class WorkerMember {
           this.#memberId = memberId;
           this.#generation = generation;
           this.#holds = [...assignment];
-          watch.assigned({ memberId, generation }, this.#holds);
+          watch.assigned({ memberId, generation }, this.#holds, process.time());
         },
         onRevoked: lose,
         onLost: lose,
