@@ -10,15 +10,16 @@ import { checkOptions } from './check-options.js';
 import type { Codec } from './codecs.js';
 import type { Committer } from './committer.js';
 import { COMMIT_TIMEOUT_MS, consumerParts } from './consumer-parts.js';
+import { SILENCE_MS } from './contact.js';
 import type { Dispatch } from './dispatch.js';
 import { asMusterError, MusterError, messageOf } from './errors.js';
 import { type EventName, emit, type MemberEvent } from './events.js';
 import { deadLetterTopics, lastResort } from './failure-policy.js';
 import { HandedOut } from './handed-out.js';
 import { type ConsumerHealth, healthOf } from './health.js';
-import { untilJoined } from './joining.js';
+import { untilAnswered, untilJoined } from './joining.js';
 import { type Lane, placeOf } from './lane.js';
-import type { Logger } from './logger.js';
+import { type Logger, silentLogger } from './logger.js';
 import type { Membership } from './membership.js';
 import type { Message } from './message.js';
 import type { LagReading } from './metrics.js';
@@ -78,6 +79,9 @@ export class Consumer<Value> {
   /** `for await` loops that have not ended. */
   #loops = 0;
   #failure: MusterError | undefined;
+  /** What JetStream says while the topics cannot be looked at yet. */
+  #startProblem: string | undefined;
+  #isStartProblemTold = false;
   #closing: Promise<void> | undefined;
   #isClosed = false;
 
@@ -119,10 +123,15 @@ export class Consumer<Value> {
 
   /** Joins the group. Resolves when the first round has ended; throws what the coordinator refused with, or TIMEOUT. */
   async start(): Promise<void> {
+    const { clock } = this.#context.environment;
+    const { joinTimeoutMs } = this.#settings;
+    const startedAt = clock.now();
     try {
-      const last = [lastResort(this.#own.onFailure), this.#own.onDecodeFailure];
-      for (const topic of deadLetterTopics(...last)) await this.#context.topics.describe(topic);
-      await this.#context.topics.require(this.#options.topics);
+      await untilAnswered(clock, joinTimeoutMs, () => this.#requireTopics(), {
+        isOver: () => this.#closing !== undefined,
+        onProblem: (problem, silentForMs) => this.#waitsFor(problem, silentForMs),
+      });
+      this.#startProblem = undefined;
     } catch (thrown) {
       await this.close();
       throw thrown;
@@ -132,14 +141,29 @@ export class Consumer<Value> {
       if (error !== undefined) this.#fail(error);
     });
     this.#topicWatch.start();
-    await untilJoined(this.#membership, this.#context.environment.clock, this.#settings.joinTimeoutMs, () => {
-      return this.close({ timeoutMs: CLOSE_FAILED_MS });
-    });
+    const giveUp = () => this.close({ timeoutMs: CLOSE_FAILED_MS });
+    await untilJoined(this.#membership, clock, joinTimeoutMs, giveUp, startedAt);
     const { state } = this.#membership;
     if (state.kind === 'failed') this.#fail(state.error);
     if (this.#closing === undefined) return;
     await this.#closing;
     throw this.#failure ?? new MusterError('CLOSED', `the consumer of ${this.group}`);
+  }
+
+  /** It says so once, when this is no short failover any more. */
+  #waitsFor(problem: string, silentForMs: number): void {
+    this.#startProblem = problem;
+    if (this.#isStartProblemTold || silentForMs < SILENCE_MS) return;
+    this.#isStartProblemTold = true;
+    this.#logger.warn('the topics cannot be looked at yet', { group: this.group, problem });
+    if (this.#context.logger === silentLogger) this.#context.environment.warn?.(`group ${this.group}: ${problem}`);
+  }
+
+  async #requireTopics(): Promise<void> {
+    const { topics } = this.#context;
+    const last = [lastResort(this.#own.onFailure), this.#own.onDecodeFailure];
+    for (const topic of deadLetterTopics(...last)) await topics.describe(topic);
+    await topics.require(this.#options.topics);
   }
 
   /**
@@ -276,7 +300,7 @@ export class Consumer<Value> {
       membership: this.#membership,
       lanes: this.#ownership.lanes(),
       lastBlocked: this.#watchdog.lastBlocked,
-      topicProblem: this.#topicWatch.problem,
+      topicProblem: this.#startProblem ?? this.#topicWatch.problem,
     };
     return healthOf(sources, now);
   }

@@ -85,6 +85,32 @@ describe('a consumer whose coordinator is absent', () => {
     });
   });
 
+  it('waits for JetStream as long as for a coordinator, and ends with what it said last', async () => {
+    const warnings: string[] = [];
+    const { streams, clock, consume, muster } = consumerScene({ warn: (text) => void warnings.push(text) });
+    streams.isUp = false;
+    const late = consume();
+    await clock.advance(20_000);
+    expect(muster.health().consumers).toMatchObject([{ problem: expect.stringMatching(/JetStream did not answer/) }]);
+    expect(warnings).toEqual([expect.stringMatching(/^group billing: JetStream did not answer/)]);
+    streams.isUp = true;
+    await clock.advance(1_000);
+    expect((await late).health()).toMatchObject({ state: 'stable', problem: undefined });
+
+    streams.isUp = false;
+    const never = consume({ group: 'other', joinTimeoutMs: 5_000 });
+    never.catch(() => {});
+    await clock.advance(6_000);
+    await expect(never).rejects.toMatchObject({ code: 'STREAM_UNAVAILABLE' });
+    const closed = consume({ group: 'third' });
+    closed.catch(() => {});
+    await clock.advance(1_000);
+    const closing = muster.close();
+    await clock.advance(1_000);
+    await closing;
+    await expect(closed).rejects.toMatchObject({ code: expect.stringMatching(/CLOSED|STREAM_UNAVAILABLE/) });
+  });
+
   it('asks for the connection where that is what is missing', async () => {
     const { clock, muster, transport } = alone();
     transport.event({ kind: 'disconnected' });

@@ -8,7 +8,7 @@
 import { decodeToken, encodeToken, type MonotonicMs, type Subjects, utf8Decode, utf8Encode } from '@muster/protocol';
 import { checkOptions } from './check-options.js';
 import type { Clock } from './clock.js';
-import { MusterError } from './errors.js';
+import { asMusterError, MusterError } from './errors.js';
 import type { Bucket, StreamConfig, Streams } from './streams.js';
 import { checkTopic, covers, type KeyHash, partitionFilter, streamSubjects, type TopicSpec } from './topic.js';
 
@@ -177,8 +177,8 @@ export class Topics {
       if (registered !== undefined) this.#sameOrRefuse(registered, spec);
       await this.#checkSubjects(spec);
     } catch (thrown) {
-      // What was refused must not stand for the name from now on.
-      this.#known.delete(spec.name);
+      // What was refused must not stand for the name from now on. No answer is no refusal.
+      if (asMusterError(thrown, 'STREAM_REFUSED').code !== 'STREAM_UNAVAILABLE') this.#known.delete(spec.name);
       throw thrown;
     }
   }
