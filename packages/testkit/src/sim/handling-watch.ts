@@ -2,7 +2,7 @@
  * What the consumers of one group have handled, held against what was produced and against what the log says is committed.
  *
  * Handled at least once: a worker that was cut off may still handle what another handles again. So each rule speaks of one
- * generation, or of what was committed in the same or an earlier one.
+ * generation, or of what was committed in an earlier one.
  */
 
 import type { GroupId } from '@muster/protocol';
@@ -69,7 +69,7 @@ export class HandlingWatch {
     this.#history.note(this.#group, () => `${who} handles ${place} in generation ${generation}`);
     const floor = Math.max(
       0,
-      ...state.commits.filter((each) => each.generation <= generation).map((each) => each.offset),
+      ...state.commits.filter((each) => each.generation < generation).map((each) => each.offset),
     );
     this.#check('committed-is-not-handled-again', offset >= floor, () => {
       return `${who} handles ${place} in generation ${generation}, committed is ${floor}`;

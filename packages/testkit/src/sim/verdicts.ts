@@ -24,7 +24,7 @@ export const invariants = {
   'no-undurable-reply': 'no answer leaves before the log has what it says',
   'replay-equals-memory': 'the log gives back what the owner has in memory',
   'stale-answer-never-accepted': 'a client takes no answer of a reign that it knows to be over',
-  'committed-is-not-handled-again': 'no consumer handles what was committed in its own or an earlier generation',
+  'committed-is-not-handled-again': 'no consumer handles what was committed in an earlier generation',
   'one-handler-per-partition': 'within one generation a partition has one handler at a time that was not told to stop',
   'handled-in-order': 'a consumer handles a partition in order',
   'commits-cover-handled-only': 'a commit that the log has covers nothing that was not handled to its end',
