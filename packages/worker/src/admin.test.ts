@@ -37,6 +37,23 @@ describe('listing groups', () => {
     expect((await listing).map((group) => group.groupId)).toEqual(['a', 'b']);
   });
 
+  it('asks for states, types, and for what no failover takes back, where that is wanted', async () => {
+    const { admin, transport, clock } = setUp();
+    const asked: unknown[] = [];
+    transport.nats.subscribe(new Subjects('default').all, ({ payload }) => {
+      const request = parseRequest(clusterApis.list, payload);
+      if (request.kind === 'request') asked.push(request.body);
+    });
+    lister(transport.nats, 'a', all);
+    for (const filter of [{}, { states: ['Stable'], types: ['consumer'], stable: true }]) {
+      const listing = admin.listGroups(filter);
+      await clock.advance(1_000);
+      await listing;
+    }
+    expect(asked.at(0)).toEqual({ statesFilter: [], typesFilter: [], stable: false });
+    expect(asked.at(-1)).toEqual({ statesFilter: ['Stable'], typesFilter: ['consumer'], stable: true });
+  });
+
   it('says so when a partition has no owner until the deadline', async () => {
     const { admin, transport, clock } = setUp();
     lister(transport.nats, 'b', all.slice(1));

@@ -86,10 +86,14 @@ export class Admin {
 
   /**
    * Every group of the cluster, from every node.
+   * @param filter `stable`: nothing that a failover could take back; each partition's answer waits for an append
    * @returns the groups by name; throws MusterError INCOMPLETE_ANSWER where a partition had no owner until the deadline
    */
-  async listGroups(filter: { readonly states?: readonly string[] } = {}): Promise<ListReply['groups']> {
-    const found = await this.#questions.everyNode({ statesFilter: filter.states ?? [], typesFilter: [] });
+  async listGroups(
+    filter: { readonly states?: readonly string[]; readonly types?: readonly string[]; readonly stable?: boolean } = {},
+  ): Promise<ListReply['groups']> {
+    const { states = [], types = [], stable = false } = filter;
+    const found = await this.#questions.everyNode({ statesFilter: states, typesFilter: types, stable });
     if (!found.isComplete) {
       const count = this.#context.client.partitionCount;
       if (count === undefined) throw new MusterError('TIMEOUT', 'no coordinator node answers');
@@ -124,9 +128,12 @@ export class Admin {
     return { partition, partitionCount, nodeId, epoch: ownerEpoch };
   }
 
-  /** State, members and the last rebalances of a group. kafka: a group that does not exist is in state `Dead`. */
-  async describeGroup(group: string): Promise<DescribeReply> {
-    return await this.#questions.ask('describe', { groupId: groupId(group) });
+  /**
+   * State, members and the last rebalances of a group. kafka: a group that does not exist is in state `Dead`.
+   * @param options `stable`: nothing that a failover could take back; the answer waits for an append
+   */
+  async describeGroup(group: string, options: { readonly stable?: boolean } = {}): Promise<DescribeReply> {
+    return await this.#questions.ask('describe', { groupId: groupId(group), stable: options.stable ?? false });
   }
 
   /** The same for several, each with a result of its own. */

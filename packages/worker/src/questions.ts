@@ -74,6 +74,7 @@ export class Questions {
   async everyNode(filter: {
     readonly statesFilter: readonly string[];
     readonly typesFilter: readonly string[];
+    readonly stable?: boolean;
   }): Promise<{ readonly answers: readonly NodeAnswer[]; readonly covered: number; readonly isComplete: boolean }> {
     const { client, environment } = this.#context;
     const deadlineAt = environment.clock.now() + this.timeoutMs;

@@ -14,12 +14,13 @@ const INCARNATION_SHOWN = 8;
 /** @returns the line above the tables */
 export function headOf({ cluster, record, partitionCount }: ClusterStatus): string {
   if (record === null) return `cluster ${cluster}: ${partitionCount} partitions\n\n`;
-  const { replicas, streamCount, logId, epochFloor } = record;
+  const { replicas, streamCount, logId, epochFloor, restoring } = record;
   const parts = [
     `${partitionCount} partitions in ${countText(streamCount, 'log stream')}`,
     countText(replicas, 'replica'),
     `log ${logId}`,
     ...(epochFloor > 0 ? [`epochs above ${epochFloor}`] : []),
+    ...(restoring === undefined ? [] : ['its log is being restored: run muster cluster restore-log to its end']),
   ];
   return `cluster ${cluster}: ${parts.join(', ')}\n\n`;
 }
