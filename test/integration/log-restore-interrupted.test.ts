@@ -7,11 +7,12 @@ import type { OnRestoreStep, RestoreStep } from '@muster/coordinator';
 import { JetStreamLeaseStore, JetStreamLogStore } from '@muster/nats';
 import { partition, partitionOf, Subjects } from '@muster/protocol';
 import { describe, expect, it } from 'vitest';
+import { FakeIo, run } from '../../packages/cli/test/fake-io.js';
 import { CLUSTER_VERSIONS, newestVersion, SINGLE_VERSIONS } from '../contract/versions.js';
 import {
   bucket,
   cluster,
-  command,
+  environment,
   expectGone,
   expectRestored,
   interruptedAfter,
@@ -31,8 +32,11 @@ import {
   streams,
   useServers,
 } from '../world/lost-log.js';
+
 import { until } from '../world/processes.js';
 import { backUpStream, restoreStream } from '../world/stream-backup.js';
+
+const command = (...args: string[]) => run(['cluster', 'restore-log', ...args], new FakeIo({ env: environment() }));
 
 describe('on one server', () => {
   useServers({ servers: 1, version: newestVersion });

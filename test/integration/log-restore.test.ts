@@ -12,8 +12,8 @@ import { newestVersion } from '../contract/versions.js';
 import {
   bucket,
   cluster,
-  command,
   described,
+  environment,
   expectGone,
   expectRestored,
   interruptedAfter,
@@ -34,8 +34,11 @@ import {
   streams,
   useServers,
 } from '../world/lost-log.js';
+
 import { until } from '../world/processes.js';
 import { backUpStream, restoreStream } from '../world/stream-backup.js';
+
+const command = (...args: string[]) => run(['cluster', 'restore-log', ...args], new FakeIo({ env: environment() }));
 
 /** What docs/operations.md names, and no more: who runs the command must get by with it. */
 const permissions = `

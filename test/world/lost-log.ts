@@ -21,7 +21,6 @@ import { type GroupId, groupId, partitionOf, Subjects } from '@muster/protocol';
 import type { JetStreamManager, NatsConnection } from 'nats';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest';
-import { FakeIo, run } from '../../packages/cli/test/fake-io.js';
 import { until } from './processes.js';
 import { RawClient } from './raw-client.js';
 import { RealGroup } from './real-group.js';
@@ -138,11 +137,9 @@ export function open(options: Partial<RestoreOptions> = {}): Promise<Restoration
   const all = { cluster, wanted, secret: undefined, from: [], isEmpty: false, skipsDamaged: false, ...options };
   return Restoration.open(nats, all, WATCH_MS);
 }
-export function command(...args: readonly string[]) {
-  return run(
-    ['cluster', 'restore-log', ...args],
-    new FakeIo({ env: { NATS_URL: server.url, MUSTER_CLUSTER: cluster } }),
-  );
+/** The environment in which a command finds the cluster of the test. */
+export function environment(): Record<string, string> {
+  return { NATS_URL: server.url, MUSTER_CLUSTER: cluster };
 }
 /** The logs that have frames, by what lies in the streams. */
 export async function logsThere(): Promise<string[]> {
