@@ -89,6 +89,7 @@ function seededSnapshot(hook: Extract<SeedHook, { op: 'seedGroup' }>, nowMs: num
       clientId: member.clientId,
       clientHost: member.clientHost,
       createdBy: requestId(`seed of ${member.memberId}`),
+      replacedJoins: [],
       sessionTimeoutMs: member.sessionTimeoutMs,
       rebalanceTimeoutMs: member.rebalanceTimeoutMs,
       protocols: [{ name: protocol ?? '', metadata: toBytes(member.subscription) }],

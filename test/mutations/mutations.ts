@@ -34,7 +34,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     file: 'rebalance.ts',
-    line: "if (phase.timer.kind === 'initial-delay' && group.generation === 0)",
+    line: "if (phase.timer.kind === 'initial-delay' && !hasHadGeneration(group))",
     becomes: "if (phase.timer.kind === 'initial-delay')",
     breaks: 'arrivals stretch the initial delay also in later generations',
   },
@@ -133,6 +133,12 @@ export const mutations: readonly Mutation[] = [
     line: 'recordSnapshot(turn, group);',
     becomes: '',
     breaks: 'the new id of a restarted static member is lost in a failover',
+  },
+  {
+    file: 'join.ts',
+    line: 'return memberOfInstance(group, groupInstanceId)?.replacedJoins.includes(ref) ?? false;',
+    becomes: 'return false;',
+    breaks: 'a late copy of a join fences the process that has taken over the instance id',
   },
   {
     file: 'join-reply.ts',
@@ -322,7 +328,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     file: 'deletion.ts',
-    line: "if (group.generation > 0 || group.offsets.order > 0) record(turn, { kind: 'group-tombstone' });",
+    line: "if (hasHadGeneration(group) || group.offsets.order > 0) record(turn, { kind: 'group-tombstone' });",
     becomes: '',
     breaks: 'a deleted group comes back after a failover',
   },

@@ -6,6 +6,8 @@
 export const REBALANCES_KEPT = 32;
 /** Ids handed out and not used yet. Beyond: THROTTLING_QUOTA_EXCEEDED, since such ids lapse by themselves. */
 export const PENDING_MEMBERS_MAX = 10_000;
+/** Joins of predecessors that a static member remembers, so that a late copy of one is no further restart. */
+export const REPLACED_JOINS_KEPT = 4;
 /** Offsets of one group. A commit of one more partition is refused with INVALID_COMMIT_OFFSET_SIZE. */
 export const OFFSETS_PER_GROUP_MAX = 200_000;
 /** Producers with an open stage in one group. Beyond: THROTTLING_QUOTA_EXCEEDED. */

@@ -39,6 +39,8 @@ export type Member = {
   readonly clientHost: string;
   /** Id of the JoinGroup that created the member: the same request again is the same member (rule L6). */
   readonly createdBy: RequestId;
+  /** JoinGroups that created its predecessors under the same instance id, newest first, at most `REPLACED_JOINS_KEPT`. */
+  readonly replacedJoins: readonly RequestId[];
   /** Id of the last JoinGroup that was answered or parked for it. */
   joinedBy: RequestId;
   sessionTimeoutMs: number;

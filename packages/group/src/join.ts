@@ -5,7 +5,8 @@
  *
  * Invariants:
  * - J1 A request that was seen before (same id, rule C1) creates nothing: a parked one stays parked, one that created a
- *   member or handed out an id answers for that very member (rule L6).
+ *   member or handed out an id answers for that very member (rule L6). A late copy of the join of a static member that was
+ *   replaced is no further restart: it is fenced.
  * - J2 A join that is refused changes nothing, except that a member refused for want of a seat loses its place.
  */
 
@@ -52,6 +53,7 @@ export function handleJoin(turn: Turn, ref: RequestId, request: JoinRequest): vo
 
 function joinGroup(turn: Turn, group: Group, ref: RequestId, request: JoinRequest): void {
   if (group.phase.kind === 'Dead') return refuseJoin(turn, ref, 'COORDINATOR_NOT_AVAILABLE', request.memberId);
+  if (isOfPredecessor(group, ref, request)) return refuseJoin(turn, ref, 'FENCED_INSTANCE_ID', NO_MEMBER);
   const created = request.memberId === NO_MEMBER ? createdBy(group, ref, request) : undefined;
   const memberId = created ?? request.memberId;
   if (group.phase.kind === 'PreparingRebalance' && group.phase.joins.get(memberId)?.ref === ref) return;
@@ -72,6 +74,12 @@ function createdBy(group: Group, ref: RequestId, { groupInstanceId }: JoinReques
   if (groupInstanceId === null) return group.createdBy.get(ref);
   const holder = memberOfInstance(group, groupInstanceId);
   return holder?.createdBy === ref ? holder.memberId : undefined;
+}
+
+/** Whether the request created a static member that has been replaced since (J1). */
+function isOfPredecessor(group: Group, ref: RequestId, { memberId, groupInstanceId }: JoinRequest): boolean {
+  if (memberId !== NO_MEMBER || groupInstanceId === null) return false;
+  return memberOfInstance(group, groupInstanceId)?.replacedJoins.includes(ref) ?? false;
 }
 
 /** Whether the request handed out an id: then it does so again, also when the client has come back with the id meanwhile. */

@@ -105,6 +105,20 @@ describe('join', () => {
     expect(world.group.generation).toBe(1);
   });
 
+  it('fences a late copy of the join of a static member that was replaced, after a failover too', () => {
+    const world = new World();
+    stable(world, [{ groupInstanceId: 'a' }]);
+    const first = join(world, { groupInstanceId: 'a' });
+    joined(world, first);
+    const twin = joined(world, join(world, { groupInstanceId: 'a' }));
+    for (const isAfterFailover of [false, true]) {
+      if (isAfterFailover) world.reload();
+      join(world, { groupInstanceId: 'a' }, first);
+      expect(world.reply('join', first)?.error).toBe('FENCED_INSTANCE_ID');
+      expect([...world.group.members.keys()]).toEqual([twin.memberId]);
+    }
+  });
+
   it('lets the leader decide a tie between protocols', () => {
     const range = { name: 'range', metadata: text('r') };
     const sticky = { name: 'sticky', metadata: text('s') };

@@ -7,6 +7,7 @@
 import type { InstanceId, JoinRequest, MemberId, MonotonicMs, RequestId } from '@muster/protocol';
 import { memberId, NAME_LENGTH_MAX } from '@muster/protocol';
 import { NO_BYTES, NO_MEMBER, refuseJoin, refuseSync } from './answers.js';
+import { REPLACED_JOINS_KEPT } from './bounds.js';
 import { NEW_MEMBER_JOIN_TIMEOUT_MS } from './context.js';
 import type { Group, Member, Protocol } from './group.js';
 import { countProtocols, sameProtocols } from './protocols.js';
@@ -32,6 +33,7 @@ export function addMember(turn: Turn, group: Group, ref: RequestId, id: MemberId
     clientId: request.clientId,
     clientHost: request.clientHost,
     createdBy: pending?.createdBy ?? ref,
+    replacedJoins: [],
     joinedBy: ref,
     sessionTimeoutMs: request.sessionTimeoutMs,
     rebalanceTimeoutMs: request.rebalanceTimeoutMs,
@@ -147,6 +149,7 @@ export function replaceStaticMember(
     ...old,
     memberId: id,
     createdBy: ref,
+    replacedJoins: [old.createdBy, ...old.replacedJoins].slice(0, REPLACED_JOINS_KEPT),
     joinedBy: ref,
     sessionTimeoutMs: request.sessionTimeoutMs,
     rebalanceTimeoutMs: request.rebalanceTimeoutMs,

@@ -5,6 +5,7 @@ import { checkpointRecords, decodeRecord, encodeRecord, GroupReplay, RecordError
 
 /** Where fields of a snapshot stand, after its kind and version. */
 const ROUND = 6;
+const MEMBERS = 8;
 const REBALANCES = 9;
 
 function decoded(bytes: Uint8Array): unknown[] {
@@ -18,6 +19,19 @@ describe('records', () => {
     const world = new World();
     stable(world, [{ groupInstanceId: 'a' }, {}]);
     for (const record of checkpointRecords(world.group)) expect(decodeRecord(encodeRecord(record))).toEqual(record);
+  });
+
+  it('of a version that knew no replaced joins are read without any', () => {
+    const world = new World();
+    stable(world, [{ groupInstanceId: 'a' }]);
+    const restart = join(world, { groupInstanceId: 'a' });
+    world.reply('join', restart);
+    const newest = world.log.map(({ bytes }) => decoded(bytes)).findLast(([kind]) => kind === 1) ?? [];
+    const older = newest.map((field, at) =>
+      at === 2 + MEMBERS ? (field as unknown[][]).map((member) => member.slice(0, 10)) : field,
+    );
+    expect(decodeRecord(newest)).toMatchObject({ members: [{ replacedJoins: [expect.any(String)] }] });
+    expect(decodeRecord(older)).toMatchObject({ members: [{ replacedJoins: [] }] });
   });
 
   it('of a version that knew no reasons are read without one', () => {

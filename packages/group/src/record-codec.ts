@@ -92,6 +92,7 @@ function encodeMember(member: MemberRecord): Values {
     member.protocols.map(({ name, metadata }) => [name, metadata]),
     member.assignment,
     member.commitSeq,
+    member.replacedJoins,
   ];
 }
 
@@ -223,6 +224,7 @@ function decodeMember(fields: Fields): MemberRecord {
     protocols: fields.list('protocols', decodeProtocol),
     assignment: fields.bytes('assignment'),
     commitSeq: fields.integer('commit number'),
+    replacedJoins: fields.requestIdsIfThere('replaced joins'),
   };
 }
 
@@ -316,6 +318,11 @@ class Fields {
     return this.#next < this.#values.length ? this.orNull(name, isText) : null;
   }
 
+  /** Request ids that records of an earlier version end before. */
+  requestIdsIfThere(name: string): readonly RequestId[] {
+    return this.#next < this.#values.length ? this.#take(name, 'a list of request ids', isRequestIds) : [];
+  }
+
   list<T>(name: string, decodeEach: (fields: Fields) => T): readonly T[] {
     return this.#take(name, 'a list of arrays', isListOfLists).map((each) => decodeEach(new Fields(name, each)));
   }
@@ -340,6 +347,9 @@ function isBoolean(value: unknown): value is boolean {
 }
 function isBytes(value: unknown): value is Uint8Array {
   return value instanceof Uint8Array;
+}
+function isRequestIds(value: unknown): value is readonly RequestId[] {
+  return Array.isArray(value) && value.every(isRequestId);
 }
 function isListOfLists(value: unknown): value is readonly Values[] {
   return Array.isArray(value) && value.every((each) => Array.isArray(each));

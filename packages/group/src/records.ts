@@ -16,6 +16,7 @@ export type MemberRecord = {
   readonly clientId: string;
   readonly clientHost: string;
   readonly createdBy: RequestId;
+  readonly replacedJoins: readonly RequestId[];
   readonly sessionTimeoutMs: number;
   readonly rebalanceTimeoutMs: number;
   readonly protocols: readonly Protocol[];

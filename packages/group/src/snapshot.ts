@@ -98,6 +98,7 @@ function memberRecord(member: Member): MemberRecord {
     clientId: member.clientId,
     clientHost: member.clientHost,
     createdBy: member.createdBy,
+    replacedJoins: member.replacedJoins,
     sessionTimeoutMs: member.sessionTimeoutMs,
     rebalanceTimeoutMs: member.rebalanceTimeoutMs,
     protocols: member.protocols,
