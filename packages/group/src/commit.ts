@@ -88,7 +88,9 @@ function apply(turn: Turn, group: Group, member: Member | null, request: CommitR
   const expireTimestamp =
     retentionTimeMs === null || retentionTimeMs < 0 ? null : turn.context.wallNow + retentionTimeMs;
   const { errors, accepted } = checkOffsets(turn, group, request.offsets, expireTimestamp);
-  if (accepted.length === 0) return errors;
+  // Without offsets, a numbered commit still says that all lower numbers are over (rule C3).
+  const isSeal = request.offsets.length === 0 && member !== null && commitSeq !== null;
+  if (accepted.length === 0 && !isSeal) return errors;
   for (const stored of accepted) putCommitted(group.offsets, stored);
   if (member !== null && commitSeq !== null) member.commitSeq = commitSeq;
   const memberId = commitSeq === null ? null : (member?.memberId ?? null);

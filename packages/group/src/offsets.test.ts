@@ -41,6 +41,20 @@ describe('commits with numbers', () => {
     expect(read(world)?.offset).toBe(7);
   });
 
+  it('are overtaken by an empty one of a higher number, also over a failover: a copy that comes later changes nothing', () => {
+    const world = new World();
+    const [memberId = ''] = stable(world, [{}]);
+    const by = { memberId, generationId: 1 };
+    commit(world, 10, { ...by, commitSeq: 1 });
+    const empty = world.send('commit', { ...by, commitSeq: 3, offsets: [] });
+    expect(empty).toMatchObject({ error: 'NONE', fields: { partitions: [] } });
+    for (const isAfterFailover of [false, true]) {
+      if (isAfterFailover) world.reload();
+      expect(commit(world, 99, { ...by, commitSeq: 2 })).toBe(0);
+      expect(read(world)?.offset).toBe(10);
+    }
+  });
+
   it('keep their order over a failover and over a checkpoint in the middle of a round', () => {
     const world = new World();
     const [memberId = '', other = ''] = stable(world, [{}, {}]);

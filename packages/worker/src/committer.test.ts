@@ -66,6 +66,29 @@ describe('committing', () => {
     await muster.close();
   });
 
+  it('overtakes a commit without an answer before it reads the offsets again in the same generation', async () => {
+    const { consume, store, coordinator, muster, clock } = consumerScene();
+    store(0, 1, 2);
+    const consumer = await consume({ commit: { kind: 'each' } });
+    coordinator.script.commit = () => 'park';
+    void consumer.run({ eachMessage: () => {} });
+    await clock.advance(100);
+    coordinator.stop();
+    await clock.advance(15_000);
+    expect(consumer.assignment()).toEqual([]);
+    delete coordinator.script.commit;
+    // The group has not moved meanwhile: the member comes back into its generation.
+    coordinator.generation -= 1;
+    const before = coordinator.seen.length;
+    coordinator.start();
+    await clock.advance(2_000);
+    expect(consumer.assignment()).toHaveLength(2);
+    const after = coordinator.seen.slice(before).filter(({ api }) => api === 'commit' || api === 'fetch');
+    expect(after[0]).toMatchObject({ api: 'commit', body: { generationId: 1, commitSeq: 2, offsets: [] } });
+    expect(after[1]).toMatchObject({ api: 'fetch' });
+    await muster.close();
+  });
+
   it('holds a commit back while a round is under way and makes it afterwards', async () => {
     const { consume, store, coordinator, clock } = consumerScene();
     store(0, 1);

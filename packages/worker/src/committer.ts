@@ -4,6 +4,8 @@
  * Q1 (C3) one commit of this member in flight; each carries a number greater than all before it.
  * Q2 an offset is always that of the next message to handle, of lanes that are still owned.
  * Q3 a commit during a round waits for the end of the round; what is lost meanwhile is refused, and says so.
+ * Q4 (C3) before committed offsets are read again in the same generation, a commit without an answer is overtaken by an empty one of
+ *    a higher number: should it still arrive, it changes nothing any more.
  */
 
 import type { CommitReply, GroupId } from '@muster/protocol';
@@ -14,11 +16,12 @@ import type { CoordinatorClient } from './coordinator-client.js';
 import { MusterError, messageOf } from './errors.js';
 import type { Lane } from './lane.js';
 import type { Logger } from './logger.js';
+import type { MemberIdentity } from './member-handler.js';
 import type { Membership } from './membership.js';
 import { reactionTo } from './reactions.js';
 import type { RequestOutcome } from './request.js';
 import type { Telemetry } from './telemetry.js';
-import { pause } from './waiting.js';
+import { pause, withinMs } from './waiting.js';
 
 /**
  * `auto`: every `intervalMs` and every `count` handled messages. `each`: as soon as a message is handled. `manual`: only by
@@ -56,6 +59,8 @@ export class Committer {
   #inFlight: Promise<void> | undefined;
   #acksSince = 0;
   #isRebalancing = false;
+  /** As whom the last commit was sent, while it has no answer. */
+  #unanswered: MemberIdentity | undefined;
   #cancelInterval: Cancel = () => {};
   #backgroundFlush: Promise<void> | undefined;
   readonly #closing = new AbortController();
@@ -96,6 +101,30 @@ export class Committer {
       else if (membership.canCommit()) await this.#commit(due, leftMs);
       else await pause(environment.clock, Math.min(HELD_POLL_MS, leftMs), this.#closing.signal);
     }
+  }
+
+  /**
+   * Q4. To be called before the committed offsets of partitions are read that this member may have committed before.
+   * Throws MusterError TIMEOUT where there is no answer in time.
+   */
+  async settle(timeoutMs: number): Promise<void> {
+    const { environment, client, membership, groupId, resendMs } = this.#options;
+    const startedAt = environment.clock.now();
+    if (this.#inFlight !== undefined) await withinMs(environment.clock, timeoutMs, this.#inFlight);
+    const identity = membership.identity();
+    if (this.#unanswered === undefined || identity === undefined) return;
+    // A commit of another life or generation is refused, whenever it comes.
+    const { memberId, generationId } = this.#unanswered;
+    if (memberId === identity.memberId && generationId === identity.generationId) {
+      this.#commitSeq += 1;
+      const request = { groupId, ...identity, commitSeq: this.#commitSeq, retentionTimeMs: null, offsets: [] };
+      const deadlineMs = Math.max(1, timeoutMs - (environment.clock.now() - startedAt));
+      const outcome = await client.request('commit', request, { deadlineMs, resendMs });
+      if (outcome.kind === 'aborted') throw new MusterError('CLOSED');
+      if (outcome.kind === 'expired') throw new MusterError('TIMEOUT', outcome.lastProblem);
+      // Where this one is refused, so is the other: the heartbeats tell the membership why.
+    }
+    this.#unanswered = undefined;
   }
 
   /** Whether the coordinator's last word was that a round is under way, and the caller will not wait for its end. */
@@ -139,12 +168,14 @@ export class Committer {
     }));
     const sent = offsets.map(({ offset }, at) => ({ offset, behind: notes[at]?.behind ?? 0 }));
     const request = { groupId, ...identity, commitSeq: this.#commitSeq, retentionTimeMs: null, offsets };
+    this.#unanswered = identity;
     const outcome = await telemetry.operation(
       { name: 'commit', type: 'settle', group: groupId },
       () => client.request('commit', request, { deadlineMs: timeoutMs, resendMs }),
       commitError,
     );
     if (outcome.kind !== 'answered') return;
+    this.#unanswered = undefined;
     this.#isRebalancing = false;
     const answers = outcome.fields?.partitions ?? [];
     const refused = outcome.error === 'NONE' ? this.#apply(lanes, sent, answers) : outcome.error;

@@ -183,6 +183,7 @@ async function openLanes<Value>(
   const { groupId, rebalanceTimeoutMs, heartbeatIntervalMs } = settings;
   const { start, startFallback, bufferMessages, unackedMessages, stallTimeoutMs } = own;
   const times = { timeoutMs: rebalanceTimeoutMs / 2, resendMs: heartbeatIntervalMs };
+  await later.committer().settle(times.timeoutMs);
   const points = await startingPoints(
     { client, telemetry, streams, registry, environment, groupId, start, startFallback, ...times },
     partitions,
