@@ -10,17 +10,10 @@ import { type AskingFlags, asking, examples } from './commands.js';
 import { exitCodes } from './exit-codes.js';
 import { CliError } from './failure.js';
 import type { Cli } from './io.js';
-import { lookAt } from './look.js';
+import { type From, lookAt } from './look.js';
 import { MessageWriter, type ShownMessage } from './message-writer.js';
 import { type Session, withSession } from './session.js';
 import { collectTopics, duration, durationOption, integer, moment, type TopicChoice } from './values.js';
-
-/** Where to begin. */
-export type From =
-  | { readonly kind: 'earliest' }
-  | { readonly kind: 'latest' }
-  | { readonly kind: 'offset'; readonly offset: number }
-  | { readonly kind: 'time'; readonly atMs: number };
 
 type ConsumeFlags = AskingFlags & {
   readonly group?: string;

@@ -11,7 +11,7 @@ import { encodeRequest, groupId, requestId, Subjects } from '@muster/protocol';
 import { ErrorCode, type JetStreamManager, type NatsConnection, NatsError, nuid } from 'nats';
 import { exitCodes } from './exit-codes.js';
 import { CliError } from './failure.js';
-import { apiErrorOf, messageOrNothing, NO_STREAM } from './stream-facts.js';
+import { apiErrorOf, messageOrNothing, NO_STREAM } from './jetstream-errors.js';
 
 const ASK_MS = 1_000;
 /** Others are not worth the time of looking at each. */

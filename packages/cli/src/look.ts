@@ -5,7 +5,6 @@
 import { decodeToken } from '@muster/protocol';
 import type { Key, TopicSpec } from '@muster/worker';
 import { type ConsumerOptsBuilder, consumerOpts, type JetStreamSubscription, type JsMsg } from 'nats';
-import type { From } from './consume.js';
 import { exitCodes } from './exit-codes.js';
 import { CliError } from './failure.js';
 import { aborted } from './io.js';
@@ -18,6 +17,13 @@ const NANOS_PER_MS = 1_000_000;
 /** The key token of a message without a key. */
 const NO_KEY = '~';
 const KEY_HEADER = 'Muster-Key';
+
+/** Where to begin. */
+export type From =
+  | { readonly kind: 'earliest' }
+  | { readonly kind: 'latest' }
+  | { readonly kind: 'offset'; readonly offset: number }
+  | { readonly kind: 'time'; readonly atMs: number };
 
 /** Shows messages until the signal aborts. @throws MusterError UNKNOWN_TOPIC, CliError for a partition that is not there */
 export async function lookAt(

@@ -3,12 +3,9 @@
  */
 
 import { MusterError, type TopicSpec } from '@muster/worker';
-import { type JetStreamManager, NatsError, type StoredMsg } from 'nats';
+import type { JetStreamManager } from 'nats';
 import type { Session } from './session.js';
 
-const NO_MESSAGE = 10_037;
-/** JetStream's error code for a stream that does not exist. */
-export const NO_STREAM = 10_059;
 const REQUESTS_AT_ONCE = 16;
 
 /** @returns the subject filter of one partition of a topic, or of all */
@@ -43,26 +40,6 @@ export async function registered(
     }
   }
   return topics;
-}
-
-/** @returns the last message of the subject; undefined where there is none, or no such stream */
-export async function messageOrNothing(
-  jetstream: JetStreamManager,
-  stream: string,
-  subject: string,
-): Promise<StoredMsg | undefined> {
-  try {
-    return await jetstream.streams.getMessage(stream, { last_by_subj: subject });
-  } catch (thrown) {
-    const code = apiErrorOf(thrown);
-    if (code === NO_MESSAGE || code === NO_STREAM) return undefined;
-    throw thrown;
-  }
-}
-
-/** @returns JetStream's own error code; undefined where something else failed */
-export function apiErrorOf(thrown: unknown): number | undefined {
-  return thrown instanceof NatsError ? thrown.api_error?.err_code : undefined;
 }
 
 /** Runs for each item, a few at a time. */

@@ -13,7 +13,8 @@ import {
 } from '@muster/cluster';
 import { leaseBucket } from '@muster/nats';
 import type { JetStreamManager, StoredMsg, StreamInfo } from 'nats';
-import { eachAtOnce, messageOrNothing } from '../stream-facts.js';
+import { messageOrNothing } from '../jetstream-errors.js';
+import { eachAtOnce } from '../stream-facts.js';
 
 /** The lease of a node as it stands. */
 export interface NodeLease {

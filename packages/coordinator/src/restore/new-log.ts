@@ -6,17 +6,12 @@
  */
 
 import { claimPartition, type LogListener, type LogStore, logLimitsDefaults } from '@muster/log';
-import { type LogPlacement, logStreamOf, purgeLogSubject, SystemClock, SystemRandom } from '@muster/nats';
-import { incarnation, type LogId, nodeId, type Partition } from '@muster/protocol';
+import { logStreamOf, purgeLogSubject, SystemClock, SystemRandom } from '@muster/nats';
+import { incarnation, type LogId, type Partition } from '@muster/protocol';
 import type { NatsConnection } from 'nats';
-import type { OldGroup } from './old-log.js';
+import { type LogsPlace, type OldGroup, WRITER } from './copied.js';
 import { RestoreRefused } from './refusal.js';
 
-/** Where the logs of a cluster lie, whatever their ids. */
-export type LogsPlace = Omit<LogPlacement, 'logId'>;
-
-/** The writer of every frame; no node that is asked after it answers. */
-export const WRITER = nodeId('restore-log');
 const TRIES = 3;
 /** The leader of a stream that is lost is replaced within 9 s (O12). */
 const DEADLINE_MS = 10_000;

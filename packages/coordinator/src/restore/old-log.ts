@@ -9,25 +9,15 @@ import {
   groupConfigDefaults,
   type TurnContext,
 } from '@muster/group';
-import { decodeFrame, type LogRecord, logLimitsDefaults, Replay } from '@muster/log';
+import { decodeFrame, logLimitsDefaults, Replay } from '@muster/log';
 import { logStreamOf, readLogSubject } from '@muster/nats';
-import {
-  type GroupId,
-  generation,
-  type LogId,
-  monotonicMs,
-  type Partition,
-  type WallMs,
-  wallMs,
-} from '@muster/protocol';
+import { generation, type LogId, monotonicMs, type Partition, type WallMs, wallMs } from '@muster/protocol';
 import type { NatsConnection } from 'nats';
 import { type LoadedGroup, PartitionLoader } from '../loader.js';
-import { type LogsPlace, WRITER } from './new-log.js';
+import { type LogsPlace, type OldGroup, WRITER } from './copied.js';
 
 /** So much above all that the old log had given out begins what the new one gives out, epochs and generations alike (O2). */
 export const RESTORED_ABOVE = 65_536;
-
-export type OldGroup = { readonly group: GroupId; readonly records: readonly LogRecord[]; readonly offsets: number };
 
 /** A partition of an old log. */
 export type OldPartition =

@@ -24,7 +24,7 @@ import {
 } from '@muster/nats';
 import { type LogId, type Partition, Subjects, partition as toPartition } from '@muster/protocol';
 import type { NatsConnection } from 'nats';
-import type { LogsPlace } from './new-log.js';
+import type { LogsPlace } from './copied.js';
 import { type OldPartition, readOldPartition } from './old-log.js';
 import { RestoreRefused } from './refusal.js';
 import {

@@ -7,12 +7,8 @@
 import type { GroupId, Partition } from '@muster/protocol';
 import type { History } from './history.js';
 import type { LoggedGroup, LogWatch } from './log-watch.js';
+import { TOPIC } from './topics.js';
 import type { Verdicts } from './verdicts.js';
-
-/** Topic that honest members commit to. */
-export const TOPIC = 't';
-/** Nobody subscribes to it: what is committed to it expires, the group's members notwithstanding. */
-export const LEFT_TOPIC = 'left';
 
 type Ledger = {
   sent: number;

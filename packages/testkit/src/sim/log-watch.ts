@@ -7,9 +7,9 @@
 import { decodeRecord, type GroupRecord } from '@muster/group';
 import { decodeFrame, type Frame, type Piece, unpackRecord } from '@muster/log';
 import type { GroupId, Partition } from '@muster/protocol';
-import { LEFT_TOPIC } from './group-watch.js';
 import type { History } from './history.js';
 import type { LandedFrame } from './log-server.js';
+import { LEFT_TOPIC } from './topics.js';
 import type { Verdicts } from './verdicts.js';
 
 /** What the log says of a group. */

@@ -18,9 +18,10 @@ import {
 } from '@muster/protocol';
 import type { SeededRandom } from '../seeded-random.js';
 import type { ClientReply, SimClient } from './client.js';
-import { type GroupWatch, LEFT_TOPIC, TOPIC } from './group-watch.js';
+import type { GroupWatch } from './group-watch.js';
 import type { History } from './history.js';
 import type { SimProcess } from './process.js';
+import { LEFT_TOPIC, TOPIC } from './topics.js';
 
 export type MemberHabits = {
   readonly sessionTimeoutMs: number;
