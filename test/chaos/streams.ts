@@ -59,7 +59,8 @@ export async function recordLogs(
       const names = { epoch, incarnation, nonce, previousSeq, previousNonce, body: body.kind };
       history.write({ kind: 'frame', partition, seq, ...names });
       if (body.kind !== 'records' && body.kind !== 'checkpoint') return;
-      for (const { group, pieces } of body.entries) {
+      const entries = body.kind === 'checkpoint' ? [...body.live, ...body.entries] : body.entries;
+      for (const { group, pieces } of entries) {
         if (memberGroups.has(group)) for (const piece of pieces) recordGeneration(group, piece, history);
       }
     });

@@ -4,7 +4,7 @@
  * It does not decide who owns what (package cluster) nor what a group does (package group).
  *
  * R1: it exists only behind a claim of this process (O1). R2: suspended means deaf first, with memory kept and time standing
- * still (O6). R3: a checkpoint visits every group that exists when it begins, and reads what the group says is durable (K1). R4: no
+ * still (O6). R3: a checkpoint visits every group that exists when it begins, and reads what the group says is recorded (K1). R4: no
  * checkpoint once a turn has thrown: what a quarantined group has in memory must not replace what the log says. R5: nothing is
  * answered without proof (O3), not even a refusal.
  */
@@ -13,7 +13,7 @@ import type { TimerWheel, TurnLoop } from '@muster/actor';
 import type { Bus, BusMessage, BusSubscription } from '@muster/cluster';
 import type { GroupCommand, GroupNotice, GroupRequest, GroupSlot, TurnContext } from '@muster/group';
 import { checkpointRecords, encodeRecord, listEntry } from '@muster/group';
-import type { LogListener, LogRecord, LostReason, PartitionLog } from '@muster/log';
+import type { CheckpointGroup, LogListener, LostReason, PartitionLog } from '@muster/log';
 import type {
   Answer,
   ApiName,
@@ -218,9 +218,10 @@ export class PartitionRuntime implements LogListener {
   }
 
   /** What a checkpoint writes: every group that exists now, as it is when its turn comes (R3). */
-  *checkpointSource(): Generator<{ group: GroupId; records: readonly LogRecord[] }> {
+  *checkpointSource(): Generator<CheckpointGroup> {
     for (const [group, { slot }] of [...this.#actors]) {
-      if (slot.group !== undefined) yield { group, records: checkpointRecords(slot.group).map(encodeRecord) };
+      const records = () => (slot.group === undefined ? [] : checkpointRecords(slot.group).map(encodeRecord));
+      if (slot.group !== undefined) yield { group, records };
     }
   }
 

@@ -1,9 +1,10 @@
 import { groupId } from '@muster/protocol';
-import { describeState, LogScene } from '@muster/testkit';
+import { applyRecord, checkLandedLog, describeState, LogScene } from '@muster/testkit';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { CheckpointMeter } from './checkpoint.js';
 import { type FrameBody, logLimitsDefaults } from './index.js';
+import { Replay } from './replay.js';
 
 const g = (index: number) => groupId(`g${index}`);
 
@@ -62,6 +63,55 @@ describe('a checkpoint', () => {
     for (let index = 0; index < 12; index += 1) one.put(g(20 + index), 'k', 1_000);
     await scene.clock.advance(100);
     expect(scene.kinds().slice(from, from + 8)).toEqual(Array(4).fill(['checkpoint', 'records']).flat());
+  });
+
+  test('is never ahead of the live records: wherever the log ends, it loads to what they say (K1)', async () => {
+    const scene = new LogScene({}, small);
+    const one = await scene.claimed('n1');
+    await populate(scene, one);
+    one.log.checkpoint(one.snapshot());
+    // Each group changes all the time, so that something of it waits whenever its turn comes; one is deleted and comes back.
+    for (let round = 0; round < 40; round += 1) {
+      for (let index = 0; index < 6; index += 1) one.put(g(index), 'k', 60);
+      if (round % 5 === 2) one.deleteGroup(g(4));
+      one.log.kick();
+      await scene.clock.advance(1);
+    }
+    await scene.clock.advance(200);
+    const live = scene.bodies().flatMap((body) => (body.kind === 'checkpoint' ? body.live : []));
+    expect(live.length).toBeGreaterThan(3);
+    const all = scene.store.landed.filter(({ partition }) => partition === scene.partition);
+    for (let length = 1; length <= all.length; length += 1) {
+      const prefix = all.slice(0, length);
+      const state = new Map();
+      const replay = new Replay(
+        {
+          record: (seq, group, record) => applyRecord(state, group, record, seq),
+          // Nothing of what the live records say lies below the checkpoint only.
+          forgetBelow: () => {},
+        },
+        logLimitsDefaults.recordBytesMax,
+      );
+      for (const stored of prefix) replay.take(stored);
+      expect(replay.state).toEqual({ kind: 'reading' });
+      expect(describeState(state), `after ${length} frames`).toEqual(
+        describeState(checkLandedLog(prefix, scene.partition).state),
+      );
+    }
+  });
+
+  test('lets a frame of records pass where more of a group waits than a frame of the checkpoint takes', async () => {
+    const scene = new LogScene({}, small);
+    const one = await scene.claimed('n1');
+    await populate(scene, one);
+    const from = scene.kinds().length;
+    for (let times = 0; times < 6; times += 1) one.put(g(0), `large ${times}`, 1_000);
+    one.log.checkpoint(one.snapshot());
+    await scene.clock.advance(200);
+    expect(scene.kinds().slice(from, from + 5)).toEqual(Array(5).fill('records'));
+    expect(one.log.checkpointRunning).toBe(false);
+    const two = await scene.claimed('n2');
+    expect(describeState(two.state)).toEqual(describeState(scene.verdict().state));
   });
 
   test('writes no record that is not durable, and none of it after a newer one of the group (K1)', async () => {

@@ -3,8 +3,8 @@
  *
  * Lazy: a group's state is asked for when its frame is built, one bounded frame at a time, live frames in between.
  *
- * C1 (K1) A group is asked for only while no frame is in flight and every durable record has been reported. So its state is
- *    exactly what the log says, and stands in the log before any record of the group that still waits.
+ * C1 (K1) A group is asked for only while no frame is in flight and every durable record has been reported, and whatever of it still
+ *    waits goes before it in the same frame. So its state never stands in the log before a record that it contains.
  * C2 While a group's state is only partly written, its live records wait: an older state never follows a newer record.
  * C3 (K2) Only the end marker makes the checkpoint count. `coversFrom` is the sequence after the last frame before the
  *    checkpoint, or the first part of a live record that was only partly written then, so that a purge keeps whole sets (L5).
@@ -17,23 +17,37 @@ import type { LogAccess } from './append.js';
 import { Backoff } from './backoff.js';
 import { ENTRY_OVERHEAD_BYTES, type FrameEntry, type Piece } from './frame.js';
 import type { LogLimits } from './limits.js';
+import type { RecordQueue } from './queue.js';
 import { type LogRecord, packRecord, pieceBytes } from './record.js';
 import { LogStoreUnavailable } from './store.js';
 
+/** A group that a checkpoint writes again. `records` is called when its turn comes; none = it is gone meanwhile. */
+export type CheckpointGroup = { readonly group: GroupId; records(): readonly LogRecord[] };
+
 /**
- * Where a checkpoint gets the durable state from: every group that has any, once; in an order of the source's choice. It is
- * iterated lazily; what it yields must be the state as of the last `durable` call (K1).
+ * Where a checkpoint gets the state from: every group that has any, once; in an order of the source's choice. What `records` gives
+ * must be the state as of the last record that was appended.
  */
-export type CheckpointSource = Iterable<{ readonly group: GroupId; readonly records: readonly LogRecord[] }>;
+export type CheckpointSource = Iterable<CheckpointGroup>;
+
+/** What the next frame of a checkpoint carries. */
+export type CheckpointFill =
+  | { readonly kind: 'entries'; readonly live: readonly FrameEntry[]; readonly entries: readonly FrameEntry[] }
+  /** More of the next group waits than fits into a frame: a frame of records first. */
+  | { readonly kind: 'blocked' }
+  /** Everything is written, the end marker is due. */
+  | { readonly kind: 'written' };
 
 /** Even where room is short, less than this is not worth a purge (K3). */
 const URGENT_BYTES_MIN = 64 * 1024;
 
 export class Checkpoint {
   readonly coversFrom: number;
-  readonly #groups: Iterator<{ readonly group: GroupId; readonly records: readonly LogRecord[] }>;
+  readonly #groups: Iterator<CheckpointGroup>;
   readonly #partBytesMax: number;
   readonly #newSet: () => string;
+  /** The group that comes next, not asked for yet. */
+  #next: CheckpointGroup | undefined;
   #group: GroupId | undefined;
   #pieces: Piece[] = [];
   #at = 0;
@@ -48,7 +62,7 @@ export class Checkpoint {
 
   /** The group whose state is only partly written: its live records wait (C2). */
   get held(): GroupId | undefined {
-    return this.#at < this.#pieces.length ? this.#group : undefined;
+    return this.#isWriting ? this.#group : undefined;
   }
 
   /** Bytes of the frames written so far. */
@@ -61,27 +75,47 @@ export class Checkpoint {
     this.#bytes += bytes;
   }
 
-  /** Takes what the next frame of the checkpoint carries; nothing = everything is written, the end marker is due. */
-  fill(room: number): FrameEntry[] {
+  /** Takes what the next frame of the checkpoint carries, and from the queue what has to go before it (C1). */
+  fill(room: number, queue: Pick<RecordQueue, 'takeAll'>): CheckpointFill {
+    const live: FrameEntry[] = [];
     const entries: FrameEntry[] = [];
+    const filled = (): CheckpointFill => ({ kind: 'entries', live, entries });
     let left = room;
-    while (this.#group !== undefined || this.#nextGroup()) {
+    for (;;) {
+      if (!this.#isWriting) {
+        this.#next ??= this.#pull();
+        if (this.#next === undefined) return live.length + entries.length > 0 ? filled() : { kind: 'written' };
+        const { group } = this.#next;
+        const waiting = queue.takeAll(group, left - ENTRY_OVERHEAD_BYTES);
+        if (waiting === undefined) return live.length + entries.length > 0 ? filled() : { kind: 'blocked' };
+        if (waiting.pieces.length > 0) {
+          live.push({ group, pieces: waiting.pieces });
+          left -= waiting.bytes + ENTRY_OVERHEAD_BYTES;
+        }
+        this.#begin(this.#next);
+        continue;
+      }
       const { pieces, bytes } = this.#take(left - ENTRY_OVERHEAD_BYTES);
       if (pieces.length > 0 && this.#group !== undefined) entries.push({ group: this.#group, pieces });
       left -= bytes + ENTRY_OVERHEAD_BYTES;
-      if (this.#at < this.#pieces.length) break;
-      this.#group = undefined;
+      if (this.#isWriting) return filled();
     }
-    return entries;
   }
 
-  #nextGroup(): boolean {
+  get #isWriting(): boolean {
+    return this.#at < this.#pieces.length;
+  }
+
+  #pull(): CheckpointGroup | undefined {
     const next = this.#groups.next();
-    if (next.done === true) return false;
-    this.#group = next.value.group;
-    this.#pieces = next.value.records.flatMap((record) => packRecord(record, this.#partBytesMax, this.#newSet));
+    return next.done === true ? undefined : next.value;
+  }
+
+  #begin(next: CheckpointGroup): void {
+    this.#next = undefined;
+    this.#group = next.group;
+    this.#pieces = next.records().flatMap((record) => packRecord(record, this.#partBytesMax, this.#newSet));
     this.#at = 0;
-    return true;
   }
 
   #take(room: number): { pieces: Piece[]; bytes: number } {

@@ -23,7 +23,7 @@ const body: fc.Arbitrary<FrameBody> = fc.oneof(
     { kind: 'release', target: nodeId('n2') },
   ),
   entries.map((value) => ({ kind: 'records' as const, entries: value })),
-  entries.map((value) => ({ kind: 'checkpoint' as const, entries: value })),
+  fc.record({ kind: fc.constant('checkpoint' as const), live: fc.oneof(fc.constant([]), entries), entries }),
   fc.tuple(fc.maxSafeNat(), fc.maxSafeNat()).map(([coversFrom, size]) => ({
     kind: 'checkpoint-end' as const,
     coversFrom,

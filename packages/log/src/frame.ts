@@ -57,8 +57,11 @@ export type FrameBody =
   | { readonly kind: 'barrier' }
   /** Ends the reign: nothing of this epoch follows (O9). */
   | { readonly kind: 'release'; readonly target: NodeId | null }
-  /** Durable state written again; means nothing without the end marker (K2). */
-  | { readonly kind: 'checkpoint'; readonly entries: readonly FrameEntry[] }
+  /**
+   * Durable state written again; means nothing without the end marker (K2). `live` comes first: what the groups had decided and not
+   * written yet, so that their state stands behind all that it contains (K1).
+   */
+  | { readonly kind: 'checkpoint'; readonly live: readonly FrameEntry[]; readonly entries: readonly FrameEntry[] }
   /** Everything that lives has a record at or above `coversFrom`. `bytes` = size of the frames of the checkpoint. */
   | { readonly kind: 'checkpoint-end'; readonly coversFrom: number; readonly bytes: number };
 
@@ -73,6 +76,15 @@ export type Frame = {
   readonly body: FrameBody;
 };
 
+/** On the wire, a checkpoint frame that also carries live records is of a kind of its own. */
+const LIVE_AND_CHECKPOINT = 'live-and-checkpoint';
+
+/** @returns what the frame carries for the first time; a checkpoint's entries are there again */
+export function liveEntries(body: FrameBody): readonly FrameEntry[] {
+  if (body.kind === 'records') return body.entries;
+  return body.kind === 'checkpoint' ? body.live : [];
+}
+
 /** @returns the bytes of a frame */
 export function encodeFrame(frame: Frame): Uint8Array {
   const { epoch, node, incarnation, nonce, previousSeq, previousNonce, body } = frame;
@@ -84,7 +96,7 @@ export function encodeFrame(frame: Frame): Uint8Array {
     nonce,
     previousSeq,
     previousNonce,
-    body.kind,
+    body.kind === 'checkpoint' && body.live.length > 0 ? LIVE_AND_CHECKPOINT : body.kind,
     bodyToWire(body),
   ]);
 }
@@ -97,8 +109,11 @@ function bodyToWire(body: FrameBody): unknown {
     case 'release':
       return body.target;
     case 'records':
-    case 'checkpoint':
       return body.entries.map(entryToWire);
+    case 'checkpoint': {
+      const entries = body.entries.map(entryToWire);
+      return body.live.length === 0 ? entries : [body.live.map(entryToWire), entries];
+    }
     case 'checkpoint-end':
       return [body.coversFrom, body.bytes];
     default:
@@ -148,10 +163,18 @@ function bodyFromWire(kind: unknown, wire: unknown): FrameBody | undefined {
       return { kind };
     case 'release':
       return wire === null || isNodeId(wire) ? { kind, target: wire } : undefined;
-    case 'records':
-    case 'checkpoint': {
+    case 'records': {
       const entries = entriesFromWire(wire);
       return entries === undefined ? undefined : { kind, entries };
+    }
+    case 'checkpoint': {
+      const entries = entriesFromWire(wire);
+      return entries === undefined ? undefined : { kind, live: [], entries };
+    }
+    case LIVE_AND_CHECKPOINT: {
+      if (!Array.isArray(wire)) return undefined;
+      const [live, entries] = (wire as unknown[]).map(entriesFromWire);
+      return live === undefined || entries === undefined ? undefined : { kind: 'checkpoint', live, entries };
     }
     case 'checkpoint-end': {
       if (!Array.isArray(wire)) return undefined;

@@ -2,7 +2,7 @@
  * The partition log: frames, claim, checkpoint and replay over the port `LogStore`. Rules: log-and-ownership.md.
  */
 
-export { Checkpoint, type CheckpointSource } from './checkpoint.js';
+export { Checkpoint, type CheckpointGroup, type CheckpointSource } from './checkpoint.js';
 export { type ClaimOptions, type ClaimOutcome, claimPartition, type LogTail, type ReleasedBy } from './claim.js';
 export type { LogClock } from './clock.js';
 export {
@@ -13,6 +13,7 @@ export {
   type Frame,
   type FrameBody,
   type FrameEntry,
+  liveEntries,
   type Piece,
 } from './frame.js';
 export { type LogLimits, logLimitsDefaults } from './limits.js';

@@ -19,7 +19,7 @@ import type { Epoch, GroupId, Incarnation, MonotonicMs, NodeId, Partition } from
 import { type FrameSender, type LogAccess, type ReadFrame, type Settled, settleFrame } from './append.js';
 import { Barriers } from './barriers.js';
 import { Checkpoint, type CheckpointMeter, type CheckpointSource, purgeBelow } from './checkpoint.js';
-import { encodeFrame, type FrameBody, type FrameEntry } from './frame.js';
+import { encodeFrame, type FrameBody, type FrameEntry, liveEntries } from './frame.js';
 import type { LogLimits } from './limits.js';
 import type { LogListener, LostReason } from './listener.js';
 import { RecordQueue } from './queue.js';
@@ -218,7 +218,9 @@ export class PartitionLog {
   // What the next frame carries.
 
   #nextBody(): FrameBody | undefined {
-    if (this.checkpointRunning && (this.#checkpointHasTurn || this.#queue.isEmpty)) return this.#checkpointBody();
+    const isCheckpointsTurn = this.checkpointRunning && (this.#checkpointHasTurn || this.#queue.isEmpty);
+    const checkpoint = isCheckpointsTurn ? this.#checkpointBody() : undefined;
+    if (checkpoint !== undefined) return checkpoint;
     const entries = this.#queue.fill(this.#rooms.frame, this.#rooms.group, this.#checkpoint?.held);
     if (entries.length > 0) {
       this.#checkpointHasTurn = true;
@@ -233,9 +235,15 @@ export class PartitionLog {
     this.#checkpointHasTurn = false;
     const checkpoint = this.#beginCheckpoint();
     if (checkpoint === undefined) return undefined;
-    const entries = checkpoint.fill(this.#rooms.checkpoint);
-    if (entries.length > 0) return { kind: 'checkpoint', entries };
-    return { kind: 'checkpoint-end', coversFrom: checkpoint.coversFrom, bytes: checkpoint.bytes };
+    const filled = checkpoint.fill(this.#rooms.checkpoint, this.#queue);
+    switch (filled.kind) {
+      case 'entries':
+        return { kind: 'checkpoint', live: filled.live, entries: filled.entries };
+      case 'written':
+        return { kind: 'checkpoint-end', coversFrom: checkpoint.coversFrom, bytes: checkpoint.bytes };
+      case 'blocked':
+        return undefined;
+    }
   }
 
   #beginCheckpoint(): Checkpoint | undefined {
@@ -343,6 +351,7 @@ export class PartitionLog {
         return;
       case 'checkpoint':
         this.#checkpoint?.written(bytes);
+        this.#trackSets(body.live, seq);
         return;
       case 'checkpoint-end':
         this.#meter.spend(body.bytes + bytes);
@@ -369,17 +378,15 @@ export class PartitionLog {
 
   #report({ body, stalled }: InFlight): void {
     if (stalled) this.#listener.resolved();
-    if (body.kind === 'records') {
-      for (const { group, pieces } of body.entries) {
-        if (this.isLost) return;
-        let count = 0;
-        for (const piece of pieces) {
-          this.#queuedBytes -= piece.bytes.length;
-          if (completesRecord(piece)) count += 1;
-        }
-        this.#queuedRecords -= count;
-        if (count > 0) this.#listener.durable(group, count);
+    for (const { group, pieces } of liveEntries(body)) {
+      if (this.isLost) return;
+      let count = 0;
+      for (const piece of pieces) {
+        this.#queuedBytes -= piece.bytes.length;
+        if (completesRecord(piece)) count += 1;
       }
+      this.#queuedRecords -= count;
+      if (count > 0) this.#listener.durable(group, count);
     }
     for (const waiter of this.#barriers.tryAcknowledged()) {
       if (this.isLost) waiter.lost();

@@ -4,6 +4,7 @@
  * Q1 The pieces of a group leave in the order in which they came.
  * Q2 (L4) Frames are filled round-robin by group: a group that was served goes to the back, at most `groupRoom` bytes of
  *    one group go into one frame, and the first group whose next piece does not fit closes the frame and opens the next.
+ * Q3 (K1) Before a group's state is written, everything of it that waits leaves at once, or nothing.
  */
 
 import type { GroupId } from '@muster/protocol';
@@ -55,6 +56,21 @@ export class RecordQueue {
       if (line.head < line.pieces.length) this.#lines.set(line.group, line);
     }
     return entries;
+  }
+
+  /**
+   * Takes everything of a group that waits (Q3).
+   * @returns its pieces, none where none wait; undefined where they need more than `room` bytes: then nothing was taken
+   */
+  takeAll(group: GroupId, room: number): { readonly pieces: readonly Piece[]; readonly bytes: number } | undefined {
+    const line = this.#lines.get(group);
+    if (line === undefined) return { pieces: [], bytes: 0 };
+    const pieces = line.pieces.slice(line.head);
+    let bytes = 0;
+    for (const piece of pieces) bytes += pieceBytes(piece);
+    if (bytes > room) return undefined;
+    this.#lines.delete(group);
+    return { pieces, bytes };
   }
 
   /** Drops everything. */

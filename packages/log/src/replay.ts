@@ -92,8 +92,10 @@ export class Replay {
       case 'release':
         return;
       case 'records':
-      case 'checkpoint':
         for (const entry of body.entries) this.#applyEntry(seq, entry);
+        return;
+      case 'checkpoint':
+        for (const entry of [...body.live, ...body.entries]) this.#applyEntry(seq, entry);
         return;
       case 'checkpoint-end':
         this.#checkpointBytes = body.bytes;

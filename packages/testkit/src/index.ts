@@ -1,5 +1,5 @@
 export { checkLandedLog, describeState, type LogVerdict } from './log-checker.js';
-export { LogOwner, type LogOwnerOptions, type OwnedState, type OwnedValue } from './log-owner.js';
+export { applyRecord, LogOwner, type LogOwnerOptions, type OwnedState, type OwnedValue } from './log-owner.js';
 export { LogScene } from './log-scene.js';
 export { MemoryBus } from './memory-bus.js';
 export * from './memory-lease-store.js';

@@ -5,7 +5,7 @@
  * the whole history, purged or not, checkpoints left aside, into the state that a load has to bring back.
  */
 
-import { decodeFrame, type Frame, type Piece, unpackRecord } from '@muster/log';
+import { decodeFrame, type Frame, liveEntries, type Piece, unpackRecord } from '@muster/log';
 import type { GroupId, Partition } from '@muster/protocol';
 import { applyRecord, type OwnedState, type OwnedValue } from './log-owner.js';
 import type { LandedAppend } from './memory-log-store.js';
@@ -45,8 +45,7 @@ export function checkLandedLog(appends: readonly LandedAppend[], partition: Part
     const isCheckpoint = frame.body.kind === 'checkpoint' || frame.body.kind === 'checkpoint-end';
     if (isCheckpoint) checkpointBytes += bytes.length;
     else liveBytes += bytes.length;
-    if (frame.body.kind !== 'records') continue;
-    for (const { group, pieces } of frame.body.entries) {
+    for (const { group, pieces } of liveEntries(frame.body)) {
       for (const piece of pieces) {
         const whole = assemble(parts, piece);
         const record = whole === undefined ? undefined : unpackRecord(whole);

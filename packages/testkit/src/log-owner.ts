@@ -1,11 +1,12 @@
 /**
  * An owner of one partition, reduced to what its log needs: groups that are maps of keys to numbered values.
  *
- * Keeps the durable state apart from what waits, as a coordinator must (K1), and loads it again as a coordinator does (K2).
+ * Keeps the durable state apart from what waits, writes both in a checkpoint (K1), and loads it again as a coordinator does (K2).
  * Every value gets a number of its own, so that a checker can tell which record it is.
  */
 
 import {
+  type CheckpointGroup,
   type ClaimOptions,
   type ClaimOutcome,
   claimPartition,
@@ -111,11 +112,17 @@ export class LogOwner implements LogListener, LogReplaySink {
     return id;
   }
 
-  /** The durable state as a checkpoint writes it. */
-  *snapshot(): Iterable<{ readonly group: GroupId; readonly records: readonly LogRecord[] }> {
-    for (const [group, values] of this.#state) {
-      yield { group, records: [...values.values()].map((value) => value.record) };
+  /** The state as a checkpoint writes it: with what was appended and waits. */
+  *snapshot(): Iterable<CheckpointGroup> {
+    for (const group of new Set([...this.#state.keys(), ...this.#waiting.keys()])) {
+      yield { group, records: () => this.#appended(group) };
     }
+  }
+
+  #appended(group: GroupId): LogRecord[] {
+    const state = new Map([[group, new Map(this.#state.get(group) ?? [])]]);
+    for (const record of this.#waiting.get(group) ?? []) applyRecord(state, group, record, 0);
+    return [...(state.get(group)?.values() ?? [])].map((value) => value.record);
   }
 
   #append(group: GroupId, record: LogRecord): void {

@@ -28,9 +28,6 @@ export type LoggedGroup = {
   /** `topic/partition/offset` -> when it was recorded first. */
   readonly offsetAt: Map<string, number>;
   hasBeenEmptySince: number | undefined;
-  readonly aheadOffsets: Map<string, number>;
-  /** What a checkpoint says since the last live record of the members. */
-  ahead: { readonly record: SnapshotRecord; readonly at: number } | undefined;
 };
 
 type LoggedPartition = {
@@ -114,14 +111,6 @@ export class LogWatch {
     logged.isCheckpointOpen = false;
     logged.openSets.clear();
     logged.claims.push({ epoch: seen.claim.epoch, at });
-    for (const [group, known] of logged.groups) {
-      const { ahead, aheadOffsets } = known;
-      for (const [key, offset] of aheadOffsets) known.offsets.set(key, Math.max(offset, known.offsets.get(key) ?? -1));
-      aheadOffsets.clear();
-      if (ahead === undefined) continue;
-      if (ahead.record.generation > known.generation) this.#history.mark('a checkpoint brought a generation first');
-      this.#snapshot(known, group, ahead.record, ahead.at);
-    }
     this.#hearer.claimed(seen);
   }
 
@@ -129,9 +118,12 @@ export class LogWatch {
     switch (frame.body.kind) {
       case 'checkpoint':
         logged.isCheckpointOpen = true;
-        // It may bring what no live record has brought yet: a commit that waits behind it is in the owner's memory already.
+        for (const { group, pieces } of frame.body.live) {
+          this.#history.mark('a checkpoint waited for live records');
+          for (const piece of pieces) this.#piece(logged, group, piece, at);
+        }
         for (const { group, pieces } of frame.body.entries) {
-          for (const piece of pieces) this.#checkpointPiece(logged, group, piece, at);
+          for (const piece of pieces) this.#checkpointPiece(logged, group, piece);
         }
         return;
       case 'checkpoint-end':
@@ -151,18 +143,25 @@ export class LogWatch {
     }
   }
 
-  #checkpointPiece(logged: LoggedPartition, group: GroupId, piece: Piece, at: number): void {
+  /** K1: it says of a group what the live records before it say, no more and no less. */
+  #checkpointPiece(logged: LoggedPartition, group: GroupId, piece: Piece): void {
     const bytes = this.#assemble(logged, piece);
     const raw = bytes === undefined ? undefined : unpackRecord(bytes);
     const record = raw === undefined ? undefined : decodeRecord(raw);
     const known = logged.groups.get(group);
-    // It may be ahead of the live records that wait behind it. If its owner ends before they land, it is the newest there is.
-    if (record?.kind === 'snapshot' && known !== undefined) known.ahead = { record, at };
-    if (record?.kind !== 'offsets' || known === undefined) return;
+    const check = (holds: boolean, text: () => string) =>
+      this.#verdicts.check('checkpoint-is-not-ahead', holds, group, text);
+    if (record?.kind === 'snapshot') {
+      const { generation, members } = record;
+      const isSame = generation === known?.generation && members.every(({ memberId }) => known.members.has(memberId));
+      const text = () => `generation ${generation} in a checkpoint, ${known?.generation ?? 'none'} in the log`;
+      check(isSame && members.length === known.members.size, text);
+    }
+    if (record?.kind !== 'offsets') return;
     for (const { topic, partition, offset } of record.offsets) {
-      const each = `${topic}/${partition}/${offset}`;
-      if (!known.offsetAt.has(each)) known.offsetAt.set(each, at);
-      known.aheadOffsets.set(`${topic}/${partition}`, offset);
+      const recorded = known?.offsets.get(`${topic}/${partition}`);
+      const text = () => `${topic}/${partition} is ${offset} in a checkpoint, ${recorded ?? 'nothing'} in the log`;
+      check(offset === recorded, text);
     }
   }
 
@@ -192,7 +191,6 @@ export class LogWatch {
       case 'snapshot':
         return this.#snapshot(known, group, record, at);
       case 'member-removed':
-        known.ahead = undefined;
         known.members.delete(record.memberId);
         known.removedAt.set(record.memberId, at);
         this.#history.note(group, () => `log: ${record.memberId} removed`);
@@ -217,7 +215,6 @@ export class LogWatch {
       case 'offset-tombstones': {
         for (const { topic, partition } of record.partitions) {
           known.offsets.delete(`${topic}/${partition}`);
-          known.aheadOffsets.delete(`${topic}/${partition}`);
         }
         this.#history.mark('offsets expired');
         if (record.partitions.every(({ topic }) => topic === LEFT_TOPIC)) return;
@@ -238,7 +235,6 @@ export class LogWatch {
   #snapshot(known: LoggedGroup, group: GroupId, record: SnapshotRecord, at: number): void {
     const members = new Set<string>(record.members.map(({ memberId }) => memberId));
     const { generation } = record;
-    known.ahead = undefined;
     for (const { memberId, groupInstanceId } of record.members) {
       if (groupInstanceId === null || known.instanceOf.has(memberId)) continue;
       if ([...known.instanceOf.values()].includes(groupInstanceId)) this.#history.mark('a static member was replaced');
@@ -301,8 +297,6 @@ function emptyGroup(): LoggedGroup {
     offsets: new Map(),
     offsetAt: new Map(),
     hasBeenEmptySince: undefined,
-    ahead: undefined,
-    aheadOffsets: new Map(),
   };
 }
 

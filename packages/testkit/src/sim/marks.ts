@@ -7,6 +7,7 @@ export const MARKS_SEEDS_LEAST = 500;
 
 export const requiredMarks = [
   'a checkpoint was completed',
+  'a checkpoint waited for live records',
   'a checkpoint was cut in the middle',
   'a claim was refused',
   'a claim without release',

@@ -253,7 +253,8 @@ function replay(world: World, partition: Partition): ReadonlyMap<GroupId, Group>
     if (body.kind === 'claim') sets.clear();
     if (body.kind === 'checkpoint-end') for (const each of replays.values()) each.forgetBelow(body.coversFrom);
     if (body.kind !== 'records' && body.kind !== 'checkpoint') continue;
-    for (const { group, pieces } of body.entries) {
+    const entries = body.kind === 'checkpoint' ? [...body.live, ...body.entries] : body.entries;
+    for (const { group, pieces } of entries) {
       for (const piece of pieces) {
         const whole = assemble(sets, piece);
         const raw = whole === undefined ? undefined : unpackRecord(whole);

@@ -22,6 +22,7 @@ export const invariants = {
   'no-new-group-without-room': 'a stream that is nearly full takes in no new group',
   'offsets-never-move-back': 'a delayed or repeated commit does not move an offset back',
   'no-undurable-reply': 'no answer leaves before the log has what it says',
+  'checkpoint-is-not-ahead': 'a checkpoint says of a group what the live records before it say',
   'replay-equals-memory': 'the log gives back what the owner has in memory',
   'stale-answer-never-accepted': 'a client takes no answer of a reign that it knows to be over',
   'committed-is-not-handled-again': 'no consumer handles what was committed in an earlier generation',
