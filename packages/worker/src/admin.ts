@@ -1,5 +1,6 @@
 /**
- * Looking at groups and changing them from outside. Every call is bounded by its timeout and answers per item.
+ * Looking at groups and changing them from outside. Every call is bounded by its timeout and answers per item; what it is given is checked
+ * first (check-admin.ts): all of them throw MusterError INVALID_ARGUMENT.
  */
 
 import {
@@ -12,6 +13,7 @@ import {
   memberId,
   type TopicPartition,
 } from '@muster/protocol';
+import { checkArguments } from './check-admin.js';
 import { asMusterError, MusterError, type MusterErrorCode } from './errors.js';
 import { eachAtMost } from './gate.js';
 import { consumersOf, lagOf, type PartitionLag } from './lag.js';
@@ -80,6 +82,7 @@ export class Admin {
   readonly #questions: Questions;
 
   constructor(context: MusterContext, options: { readonly timeoutMs?: number } = {}) {
+    checkArguments('admin', { options });
     this.#context = context;
     this.#questions = new Questions(context, options.timeoutMs ?? TIMEOUT_MS);
   }
@@ -92,6 +95,7 @@ export class Admin {
   async listGroups(
     filter: { readonly states?: readonly string[]; readonly types?: readonly string[]; readonly stable?: boolean } = {},
   ): Promise<ListReply['groups']> {
+    checkArguments('listGroups', { filter });
     const { states = [], types = [], stable = false } = filter;
     const found = await this.#questions.everyNode({ statesFilter: states, typesFilter: types, stable });
     if (!found.isComplete) {
@@ -124,6 +128,7 @@ export class Admin {
 
   /** Which node coordinates a group; the group need not exist. Throws MusterError COORDINATOR_NOT_AVAILABLE. */
   async findCoordinator(group: string): Promise<CoordinatorDescription> {
+    checkArguments('findCoordinator', { group });
     const { partition, partitionCount, nodeId, ownerEpoch } = await this.#questions.coordinatorOf(groupId(group));
     return { partition, partitionCount, nodeId, epoch: ownerEpoch };
   }
@@ -133,6 +138,7 @@ export class Admin {
    * @param options `stable`: nothing that a failover could take back; the answer waits for an append
    */
   async describeGroup(group: string, options: { readonly stable?: boolean } = {}): Promise<DescribeReply> {
+    checkArguments('describeGroup', { group, options });
     return await this.#questions.ask('describe', { groupId: groupId(group), stable: options.stable ?? false });
   }
 
@@ -140,6 +146,7 @@ export class Admin {
   async describeGroups(
     groups: readonly string[],
   ): Promise<(ItemResult<string> & { readonly group: DescribeReply | undefined })[]> {
+    checkArguments('describeGroups', { groups });
     return await Promise.all(
       groups.map(async (item) => {
         try {
@@ -153,6 +160,7 @@ export class Admin {
 
   /** Deletes groups without members, with their offsets. */
   async deleteGroups(groups: readonly string[]): Promise<ItemResult<string>[]> {
+    checkArguments('deleteGroups', { groups });
     return await this.#each(groups, async (group) => {
       await this.#questions.ask('delete', { groupId: groupId(group) });
     });
@@ -160,6 +168,7 @@ export class Admin {
 
   /** @returns the committed offsets of a group, all or those asked for; partitions without one are missing */
   async fetchOffsets(group: string, partitions: readonly TopicPartition[] | null = null): Promise<PartitionOffset[]> {
+    checkArguments('fetchOffsets', { group, partitions });
     return [...(await this.#committed(group, partitions))].map(([place, offset]) => ({
       ...partitionOf(place),
       offset,
@@ -175,6 +184,7 @@ export class Admin {
     offsets: readonly PartitionOffset[],
     options: { readonly isUnchecked?: boolean } = {},
   ): Promise<ItemResult<PartitionOffset>[]> {
+    checkArguments('commitOffsets', { group, offsets, options });
     const isUnchecked = options.isUnchecked === true;
     const errors = await Promise.all(offsets.map((item) => (isUnchecked ? 'NONE' : this.#checked(item))));
     const good = offsets.filter((_, at) => errors[at] === 'NONE');
@@ -192,6 +202,7 @@ export class Admin {
    * @returns every partition with its offset before and after; throws MusterError NON_EMPTY_GROUP, TIMEOUT, INVALID_ARGUMENT
    */
   async resetOffsets(group: string, target: ResetTarget, options: ResetOptions = {}): Promise<OffsetReset[]> {
+    checkArguments('resetOffsets', { group, target, options });
     const { state, members } = await this.describeGroup(group);
     // kafka: assignments can only be reset if the group is inactive.
     if (state !== 'Empty' && state !== 'Dead') {
@@ -222,6 +233,7 @@ export class Admin {
   }
 
   async deleteOffsets(group: string, partitions: readonly TopicPartition[]): Promise<ItemResult<TopicPartition>[]> {
+    checkArguments('deleteOffsets', { group, partitions });
     const wanted = partitions.map(({ topic, partition }): [string, number] => [topic, partition]);
     const reply = await this.#questions.ask('delete-offsets', { groupId: groupId(group), partitions: wanted });
     return perPartition(partitions, reply.partitions);
@@ -233,6 +245,7 @@ export class Admin {
     members: readonly { readonly memberId?: string; readonly instanceId?: string }[],
     reason = 'removed by an administrator',
   ): Promise<ItemResult<{ readonly memberId?: string; readonly instanceId?: string }>[]> {
+    checkArguments('removeMembers', { group, members, reason });
     const reply = await this.#questions.ask('leave', {
       groupId: groupId(group),
       members: members.map((member) => ({
@@ -250,22 +263,30 @@ export class Admin {
    * subscribe to, and of `topics`, whether anybody consumes them or not.
    */
   async lag(group: string, options: { readonly topics?: readonly string[] } = {}): Promise<PartitionLag[]> {
+    checkArguments('lag', { group, options });
     return [...(await this.#factsOf(group, options.topics)).lags];
   }
 
   /** Judges how a group gets on, ours or not, look by look: ok, behind, stalled, stopped, rewound. */
   lagMonitor(group: string, options: LagMonitorOptions = {}): LagMonitor {
+    checkArguments('lagMonitor', { group, options });
     const look = () => this.#factsOf(group, options.topics);
     return new LagMonitor(group, this.#context.environment.clock, look, options);
   }
 
   /** The same as an endless loop, until the signal aborts or the loop is left: `for await (const look of admin.watchLag('billing'))`. */
   watchLag(group: string, options: WatchLagOptions = {}): AsyncGenerator<GroupLook, void, void> {
-    return this.lagMonitor(group, options).watch(options);
+    checkArguments('watchLag', { group, options });
+    const { intervalMs, signal, ...monitored } = options;
+    return this.lagMonitor(group, monitored).watch({
+      ...(intervalMs === undefined ? {} : { intervalMs }),
+      ...(signal === undefined ? {} : { signal }),
+    });
   }
 
   /** Where partitions end. The lag is no distance of two offsets: partitions of a topic share the sequence of their stream. */
   async endOffsets(partitions: readonly TopicPartition[]): Promise<PartitionEnd[]> {
+    checkArguments('endOffsets', { partitions });
     return await endsOf(this.#context, partitions);
   }
 
@@ -273,16 +294,19 @@ export class Admin {
   async countMessages(
     partitions: readonly (TopicPartition & { readonly fromOffset?: number })[],
   ): Promise<PartitionCount[]> {
+    checkArguments('countMessages', { partitions });
     return await countsOf(this.#context, partitions);
   }
 
   /** Creates topics, each with a result of its own. */
   async createTopics(topics: readonly TopicOptions[]): Promise<ItemResult<TopicOptions>[]> {
+    checkArguments('createTopics', { topics });
     return await this.#each(topics, async (topic): Promise<TopicSpec> => await this.#context.topics.create(topic));
   }
 
   /** Deletes topics with their streams and all messages, each with a result of its own. */
   async deleteTopics(names: readonly string[]): Promise<ItemResult<string>[]> {
+    checkArguments('deleteTopics', { names });
     return await this.#each(names, async (name) => await this.#context.topics.delete(name));
   }
 

@@ -18,7 +18,7 @@ import type { CloseOnSignalsOptions } from './shutdown.js';
 import type { AdoptOptions, TopicOptions } from './topics.js';
 
 /** A schema for each option of a type. */
-type SchemaOf<Options> = { readonly [Name in keyof Required<Options>]: z.ZodType };
+export type SchemaOf<Options> = { readonly [Name in keyof Required<Options>]: z.ZodType };
 
 const ms = z.number().positive();
 const count = z.int().min(1);
@@ -248,13 +248,27 @@ export function checkOptions(what: keyof typeof schemas, options: unknown): void
   const schema = schemas[what];
   const parsed = schema.safeParse(options);
   if (parsed.success) return;
-  const problems = parsed.error.issues.map((issue) => {
+  throw new MusterError('INVALID_ARGUMENT', `${what}: ${problemsIn(parsed.error, schema).join('; ')}`);
+}
+
+/** @returns what a schema found wrong, one text for each; beside a misspelt option those that there are */
+export function problemsIn(error: z.ZodError, schema: z.ZodType): string[] {
+  return error.issues.map((issue) => {
     const where = issue.path.map(String).join('.');
-    if (issue.code === 'unrecognized_keys') {
-      const known = where === '' ? `; options are ${Object.keys(schema.shape).join(', ')}` : '';
-      return `${where === '' ? '' : `${where}: `}no such option: ${issue.keys.join(', ')}${known}`;
-    }
-    return where === '' ? issue.message : `${where}: ${issue.message}`;
+    if (issue.code !== 'unrecognized_keys') return where === '' ? issue.message : `${where}: ${issue.message}`;
+    const names = optionsAt(schema, issue.path);
+    const known = names === undefined ? '' : `; options are ${names.join(', ')}`;
+    return `${where === '' ? '' : `${where}: `}no such option: ${issue.keys.join(', ')}${known}`;
   });
-  throw new MusterError('INVALID_ARGUMENT', `${what}: ${problems.join('; ')}`);
+}
+
+/** @returns the options of the object at a path; undefined where there is a choice of several */
+function optionsAt(schema: unknown, path: readonly PropertyKey[]): string[] | undefined {
+  let at = schema;
+  for (const step of path) at = at instanceof z.ZodObject ? bare(at.shape[String(step)]) : undefined;
+  return at instanceof z.ZodObject ? Object.keys(at.shape) : undefined;
+}
+
+function bare(schema: unknown): unknown {
+  return schema instanceof z.ZodOptional ? schema.unwrap() : schema;
 }

@@ -10,6 +10,7 @@
  */
 
 import type { DescribeReply } from '@muster/protocol';
+import { checkArguments } from './check-admin.js';
 import type { Clock } from './clock.js';
 import { asMusterError, MusterError } from './errors.js';
 import type { PartitionLag } from './lag.js';
@@ -106,6 +107,7 @@ export class LagMonitor {
 
   /** Looks again and again, until the signal aborts or the loop is left. */
   async *watch(options: Pick<WatchLagOptions, 'intervalMs' | 'signal'> = {}): AsyncGenerator<GroupLook, void, void> {
+    checkArguments('watch', { options });
     const { intervalMs = INTERVAL_MS, signal } = options;
     if (!(intervalMs >= INTERVAL_LEAST_MS)) {
       throw new MusterError('INVALID_ARGUMENT', `intervalMs must be at least ${INTERVAL_LEAST_MS}, not ${intervalMs}`);

@@ -6,6 +6,7 @@
  */
 
 import { decodeToken, encodeToken, type MonotonicMs, type Subjects, utf8Decode, utf8Encode } from '@muster/protocol';
+import { checkArguments } from './check-admin.js';
 import { checkOptions } from './check-options.js';
 import type { Clock } from './clock.js';
 import { asMusterError, MusterError } from './errors.js';
@@ -156,6 +157,7 @@ export class Topics {
 
   /** Deletes the topic with its stream and all messages. Throws MusterError UNKNOWN_TOPIC, STREAM_UNAVAILABLE. */
   async delete(name: string): Promise<void> {
+    checkArguments('deleteTopics', { names: [name] });
     const spec = await this.#read(name);
     if (spec === undefined) throw new MusterError('UNKNOWN_TOPIC', name);
     this.#known.delete(name);
