@@ -176,6 +176,20 @@ describe('a producer on a real stream', () => {
     expect(again).toEqual({ ...first, duplicate: true });
   });
 
+  it('is told once, in plain words, why a message is too large, and that one server keeps no three replicas', async () => {
+    await muster.topics.create({ name: 'orders', partitions: PARTITIONS });
+    const producer = await muster.producer({ topic: 'orders' });
+    const failure = await producer.send({ value: 'x'.repeat(2 * 1_048_576) }).catch((thrown: unknown) => thrown);
+    expect(failure).toMatchObject({ code: 'STREAM_REFUSED', retriable: false });
+    expect(String(failure)).toMatch(
+      /^MusterError: JetStream refused: a value of 2097154 bytes .*: max_payload of the server is 1048576 bytes$/,
+    );
+    const creating = muster.topics.create({ name: 'replicated', partitions: 1, replicas: 3 });
+    const refusal = await creating.catch((thrown: unknown) => thrown);
+    expect(refusal).toMatchObject({ code: 'STREAM_REFUSED', retriable: false });
+    expect(String(refusal)).toMatch(/replicas > 1 not supported/);
+  });
+
   it('delivers headers and several key tokens', async () => {
     await muster.topics.create({ name: 'orders', partitions: PARTITIONS });
     const producer = await muster.producer({ topic: 'orders' });

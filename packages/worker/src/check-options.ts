@@ -153,7 +153,9 @@ const consumerFields = {
 
 const plainMemberFields = {
   ...memberFields,
-  protocolType: text,
+  protocolType: text.refine((type) => type !== 'consumer', {
+    error: "any but 'consumer', which is the protocol of muster.consumer",
+  }),
   protocols: z
     .array(z.looseObject({ name: text, metadata: z.instanceof(Uint8Array, { error: 'bytes' }) }), {
       error: 'a list of { name, metadata }',

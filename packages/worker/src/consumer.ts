@@ -94,6 +94,7 @@ export class Consumer<Value> {
     this.#own = consumerSettings(options, this.#settings);
     this.group = options.group;
     this.#topics = this.#declared(options.topics);
+    this.#requireNoLoop(this.#topics);
     const parts = consumerParts<Value>({
       context,
       options,
@@ -250,6 +251,7 @@ export class Consumer<Value> {
   async subscribe(topics: readonly (string | TopicSpec)[]): Promise<void> {
     if (topics.length === 0) throw new MusterError('INVALID_ARGUMENT', 'a consumer needs a topic');
     const names = this.#declared(topics);
+    this.#requireNoLoop(names);
     await this.#context.topics.require(topics);
     if (this.#closing !== undefined) throw new MusterError('CLOSED', `the consumer of ${this.group}`);
     this.#topics = names;
@@ -388,6 +390,20 @@ export class Consumer<Value> {
   #declared(topics: readonly (string | TopicSpec)[]): string[] {
     this.#context.topics.declare(topics.filter((topic) => typeof topic !== 'string'));
     return topics.map((topic) => (typeof topic === 'string' ? topic : topic.name));
+  }
+
+  /** A dead letter into a topic of its own would fail and be written again for ever. */
+  #requireNoLoop(subscribed: readonly string[]): void {
+    const { onFailure, onDecodeFailure } = this.#own;
+    for (const [option, resort] of [
+      ['onFailure', lastResort(onFailure)],
+      ['onDecodeFailure', onDecodeFailure],
+    ] as const) {
+      const own = deadLetterTopics(resort).find((topic) => subscribed.includes(topic));
+      if (own === undefined) continue;
+      const why = 'its dead letters would come back to it for ever; give another topic';
+      throw new MusterError('INVALID_ARGUMENT', `${option}: this consumer of ${own} reads that topic itself: ${why}`);
+    }
   }
 
   *#lags(): Iterable<LagReading> {

@@ -10,7 +10,7 @@
  */
 
 import { backoffMs, type Environment } from './clock.js';
-import { type FailedPlace, HandlerFailedError, MusterError, messageOf } from './errors.js';
+import { type FailedPlace, HandlerFailedError, type MusterError, messageOf } from './errors.js';
 import type { Logger } from './logger.js';
 import { pause, withinMs } from './waiting.js';
 
@@ -125,7 +125,8 @@ async function once(
     const outcome = await withinMs(environment.clock, deadlineMs, running, closed);
     if (outcome.kind === 'done') return undefined;
     if (outcome.kind === 'aborted') return 'closed';
-    const cause = new MusterError('HANDLER_TIMEOUT', `it has been running for ${deadlineMs} ms`);
+    // Not an error of the same code: its general text would be said twice.
+    const cause = new Error(`it has been running for ${deadlineMs} ms`);
     const error = new HandlerFailedError('HANDLER_TIMEOUT', attempt.place(), cause);
     // A period of ownership that ended meanwhile has told the handler already.
     if (!attempt.signal.aborted) attempt.expire(error);

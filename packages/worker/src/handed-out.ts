@@ -3,7 +3,7 @@
  */
 
 import type { Delivery } from './delivery.js';
-import { HandlerFailedError, MusterError } from './errors.js';
+import { HandlerFailedError } from './errors.js';
 import type { Lane } from './lane.js';
 
 const PRUNE_AT_LEAST = 64;
@@ -39,7 +39,7 @@ export class HandedOut {
     for (const delivery of this.#deliveries) {
       if (delivery.lane !== lane || delivery.message.offset !== offset || delivery.isSettled) continue;
       this.#deliveries.delete(delivery);
-      const cause = new MusterError('HANDLER_TIMEOUT', `not acked for ${deadlineMs} ms`);
+      const cause = new Error(`not acked for ${deadlineMs} ms`);
       return [delivery, new HandlerFailedError('HANDLER_TIMEOUT', delivery.place, cause)];
     }
     return undefined;

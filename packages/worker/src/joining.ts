@@ -9,6 +9,10 @@ import type { Membership } from './membership.js';
 import { pause, withinMs } from './waiting.js';
 
 const ASK_AGAIN_MS = 250;
+/** Why there may be no assignment although the coordinator answers. */
+const NO_ROUND =
+  'the coordinator answers, but the group has come to no assignment: the first round of an empty group waits for ' +
+  'group.initial.rebalance.delay (3 s by default), every other until its members have joined again: do its members rejoin?';
 
 /**
  * Asks JetStream what has to be known before joining, again where it cannot answer: after the loss of a server it has no leader for some
@@ -49,8 +53,7 @@ export async function untilJoined(
   const leftMs = Math.max(0, timeoutMs - (clock.now() - startedAt));
   const outcome = await withinMs(clock, leftMs, membership.firstStable);
   if (outcome.kind === 'done') return;
-  const why =
-    membership.problem ?? 'the coordinator answers, but the group has come to no assignment: do its members rejoin?';
+  const why = membership.problem ?? NO_ROUND;
   await onTimeout();
   throw new MusterError('TIMEOUT', `not joined within ${timeoutMs} ms: ${why}`);
 }

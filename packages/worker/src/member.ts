@@ -138,7 +138,7 @@ export class Member implements MemberHandler {
   }
 
   async assign(protocolName: string, members: readonly JoinMember[]): Promise<ReadonlyMap<string, Uint8Array>> {
-    return await this.#options.assign(protocolName, members);
+    return checkedAssignment(await this.#options.assign(protocolName, members));
   }
 
   async install(given: NewAssignment): Promise<'stable'> {
@@ -184,4 +184,24 @@ export class Member implements MemberHandler {
       throw new MusterError('HOOK_FAILED', `${name}: ${messageOf(thrown)}`, { cause: thrown });
     }
   }
+}
+
+/** @returns what `assign` gave; throws MusterError ASSIGNOR_FAILED for anything but a Map from member id to bytes */
+function checkedAssignment(given: unknown): ReadonlyMap<string, Uint8Array> {
+  const wanted = 'assign must return a Map from member id to Uint8Array';
+  if (!(given instanceof Map)) throw new MusterError('ASSIGNOR_FAILED', `${wanted}, not ${kindOf(given)}`);
+  const checked = new Map<string, Uint8Array>();
+  for (const [member, bytes] of given) {
+    if (typeof member !== 'string') throw new MusterError('ASSIGNOR_FAILED', `${wanted}: a key is ${kindOf(member)}`);
+    if (!(bytes instanceof Uint8Array)) {
+      throw new MusterError('ASSIGNOR_FAILED', `${wanted}: the value of ${member} is ${kindOf(bytes)}`);
+    }
+    checked.set(member, bytes);
+  }
+  return checked;
+}
+
+function kindOf(value: unknown): string {
+  if (value === null || value === undefined) return String(value);
+  return typeof value === 'object' ? `a ${value.constructor?.name ?? 'object'}` : `a ${typeof value}`;
 }

@@ -170,6 +170,11 @@ export class Muster {
     const registered = await this.topics.describe(typeof wanted === 'string' ? wanted : wanted.name);
     const topic = keyHash === undefined ? registered : { ...registered, keyHash };
     const { streams, environment, telemetry, logger } = this.#context;
+    if (topic.keyHash !== registered.keyHash) {
+      const problem = `keys go by ${topic.keyHash} here, by ${registered.keyHash} where others send: a key may have two partitions`;
+      logger.warn('a producer has another keyHash than its topic', { topic: topic.name, problem });
+      if (logger === silentLogger) environment.warn?.(`producer of topic ${topic.name}: ${problem}`);
+    }
     return this.#tracked(new Producer({ topic, codec, streams, environment, telemetry, logger, limits }));
   }
 

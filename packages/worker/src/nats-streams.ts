@@ -40,6 +40,8 @@ const READER_INACTIVE_MS = 60_000;
 const NO_SUCH_STREAM = 10_059;
 const NO_SUCH_KEY = 10_037;
 const WRONG_LAST_SEQUENCE = 10_071;
+/** Answered with 500 although no other attempt can help: more replicas than servers. */
+const REPLICAS_NOT_SUPPORTED = 10_074;
 
 export class NatsStreams implements Streams {
   readonly #connection: NatsConnection;
@@ -101,9 +103,16 @@ export class NatsStreams implements Streams {
       const ack = await this.#connection.jetstream().publish(message.subject, message.payload, options);
       return { kind: 'stored', stream: ack.stream, offset: ack.seq, duplicate: ack.duplicate };
     } catch (thrown) {
-      const error = streamError(thrown);
-      return { kind: error.retriable ? 'unavailable' : 'refused', reason: error.message };
+      const { retriable } = streamError(thrown);
+      return { kind: retriable ? 'unavailable' : 'refused', reason: this.#reasonOf(thrown, message.payload) };
     }
+  }
+
+  /** @returns why a message was not stored, without the text of a code: who throws it adds that */
+  #reasonOf(thrown: unknown, payload: Uint8Array): string {
+    if (!(thrown instanceof NatsError) || thrown.code !== ErrorCode.MaxPayloadExceeded) return reasonOf(thrown);
+    const most = this.#connection.info?.max_payload;
+    return `a value of ${payload.byteLength} bytes with its headers is too large: max_payload of the server is ${most} bytes`;
   }
 
   async bounds(stream: string): Promise<StreamBounds> {
@@ -326,10 +335,17 @@ function streamError(thrown: unknown): MusterError {
     return new MusterError('UNKNOWN_STREAM', messageOf(thrown), { cause: thrown });
   const isPassing =
     thrown instanceof NatsError &&
-    (thrown.api_error === undefined ? passingCodes.has(thrown.code) : thrown.api_error.code >= 500);
+    (thrown.api_error === undefined ? passingCodes.has(thrown.code) : isPassingAnswer(thrown.api_error));
+  return new MusterError(isPassing ? 'STREAM_UNAVAILABLE' : 'STREAM_REFUSED', reasonOf(thrown), { cause: thrown });
+}
+
+function isPassingAnswer({ code, err_code: what }: { readonly code: number; readonly err_code?: number }): boolean {
+  return code >= 500 && what !== REPLICAS_NOT_SUPPORTED;
+}
+
+function reasonOf(thrown: unknown): string {
   const isNobody = thrown instanceof NatsError && thrown.code === ErrorCode.NoResponders;
-  const why = isNobody
+  return isNobody
     ? 'nobody listens (503): does the stream exist, has it a leader, is JetStream enabled?'
     : messageOf(thrown);
-  return new MusterError(isPassing ? 'STREAM_UNAVAILABLE' : 'STREAM_REFUSED', why, { cause: thrown });
 }

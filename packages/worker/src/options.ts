@@ -112,6 +112,12 @@ export interface ConsumerSettings {
 export function consumerSettings<Value>(options: ConsumerOptions<Value>, member: MemberSettings): ConsumerSettings {
   const { onFailure = { kind: 'stop' } } = options;
   if (onFailure.kind === 'retry') positive('attempts', onFailure.attempts);
+  const drainTimeoutMs = options.drainTimeoutMs ?? member.rebalanceTimeoutMs / 3;
+  if (drainTimeoutMs >= member.rebalanceTimeoutMs) {
+    const why = 'the group would go on without this member while its handlers end';
+    const limit = `drainTimeoutMs (${drainTimeoutMs}) must be below rebalanceTimeoutMs (${member.rebalanceTimeoutMs})`;
+    throw new MusterError('INVALID_ARGUMENT', `${limit}: ${why}`);
+  }
   return {
     onFailure,
     onDecodeFailure: options.onDecodeFailure ?? 'stop',
@@ -120,7 +126,7 @@ export function consumerSettings<Value>(options: ConsumerOptions<Value>, member:
     blockedWarningMs: positive('blockedWarningMs', options.blockedWarningMs ?? BLOCKED_WARNING_MS),
     bufferMessages: positive('bufferMessages', options.bufferMessages ?? BUFFER_MESSAGES),
     unackedMessages: positive('unackedMessages', options.unackedMessages ?? UNACKED_MESSAGES),
-    drainTimeoutMs: options.drainTimeoutMs ?? member.rebalanceTimeoutMs / 3,
+    drainTimeoutMs,
     start: options.start ?? 'earliest',
     startFallback: options.startFallback ?? 'earliest',
     onTopicMissing: options.onTopicMissing ?? 'wait',

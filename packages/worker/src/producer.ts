@@ -58,6 +58,27 @@ export interface ProducerLimits {
 
 const CLOSE_TIMEOUT_MS = 30_000;
 
+/** Made once: a send looks every field up in it, nothing more. */
+const messageFields: ReadonlySet<string> = new Set<keyof OutgoingMessage<unknown>>([
+  'key',
+  'value',
+  'headers',
+  'messageId',
+  'partition',
+]);
+/** What is meant by fields that others have. */
+const meant: ReadonlyMap<string, string> = new Map([
+  ['messages', 'one message for each send: { key, value }'],
+  ['topic', 'the topic is that of the producer'],
+  ['acks', 'a send always waits for the ack of JetStream'],
+  ['timeout', 'the producer has deliveryTimeoutMs'],
+  ['timestamp', 'JetStream gives the time'],
+  ['id', 'messageId'],
+  ['msgID', 'messageId'],
+  ['messageID', 'messageId'],
+  ['messageid', 'messageId'],
+]);
+
 export class Producer<Value> {
   readonly topic: TopicSpec;
   readonly #codec: Codec<Value>;
@@ -148,6 +169,7 @@ export class Producer<Value> {
 
   async #send(message: OutgoingMessage<Value>): Promise<Stored> {
     if (this.#closing.signal.aborted) throw new MusterError('CLOSED', `the producer of ${this.topic.name}`);
+    requireMessage(message);
     const deadlineAtMs = this.#environment.clock.now() + this.#limits.deliveryTimeoutMs;
     const partition = message.partition ?? this.#partitionFor(message.key);
     const subject = messageSubject(this.topic, partition, message.key);
@@ -175,7 +197,7 @@ export class Producer<Value> {
     } catch (thrown) {
       throw new MusterError(
         'INVALID_ARGUMENT',
-        `the value is nothing for codec ${this.#codec.name}: ${messageOf(thrown)}`,
+        `codec ${this.#codec.name} cannot encode the value: ${messageOf(thrown)}`,
         {
           cause: thrown,
         },
@@ -211,4 +233,18 @@ export class Producer<Value> {
     this.#senders.set(partition, sender);
     return sender;
   }
+}
+
+/** Throws MusterError INVALID_ARGUMENT naming a field that no message has: what is not read must not look as if it were. */
+function requireMessage(message: unknown): void {
+  if (typeof message !== 'object' || message === null) {
+    throw new MusterError('INVALID_ARGUMENT', `send takes one message { key, value }, not ${typeof message}`);
+  }
+  for (const field in message) {
+    if (messageFields.has(field)) continue;
+    const hint = meant.has(field) ? ` (${meant.get(field)})` : '';
+    const known = [...messageFields].join(', ');
+    throw new MusterError('INVALID_ARGUMENT', `send: a message has no field ${field}${hint}; it has ${known}`);
+  }
+  if (!('value' in message)) throw new MusterError('INVALID_ARGUMENT', 'send: a message needs a value');
 }
