@@ -4,12 +4,20 @@
  * S1 secrets are never printed.
  */
 
-import { configOptions, type NodeConfig, readConfig } from '@muster/coordinator';
+import {
+  ConfigError,
+  type ConfigSource,
+  configOptions,
+  configSourceOf,
+  type NodeConfig,
+  readConfig,
+} from '@muster/coordinator';
 import type { Command } from 'commander';
 import { examples } from './commands.js';
 import { exitCodes } from './exit-codes.js';
 import type { Cli } from './io.js';
 import { CONFIG_FILE, readConfigFile } from './node-command.js';
+import { problemsOutside } from './node-surroundings.js';
 import { type Cell, type OutputOptions, outputOption, type Row, show } from './output.js';
 
 type ConfigFlags = OutputOptions & Readonly<Record<string, unknown>>;
@@ -30,6 +38,8 @@ export function addConfig(program: Command, cli: Cli): void {
   );
   check.addOption(outputOption()).action(async (flags: ConfigFlags) => {
     const read = await effective(flags, cli);
+    const problems = await problemsOutside(read.config);
+    if (problems.length > 0) throw new ConfigError(problems);
     const count = configOptions.filter(({ key }) => read.sourceOf(key) !== 'default').length;
     const row = { result: 'usable', cluster: read.config.cluster, settings: count };
     show(cli.io, flags.output, {
@@ -75,25 +85,13 @@ function withNodeFlags(command: Command): Command {
   return command;
 }
 
-type Source = 'flag' | 'environment' | 'file' | 'default';
-
 /** @throws ConfigError naming every problem */
 async function effective(
   flags: ConfigFlags,
   { io }: Cli,
-): Promise<{ config: NodeConfig; sourceOf: (key: string) => Source }> {
-  const file = await readConfigFile(flags['config']);
-  const config = readConfig({ flags, env: io.env, file });
-  const inFile = new Set(typeof file === 'object' && file !== null ? Object.keys(file) : []);
-  const envOf = new Map(configOptions.map(({ key, env }) => [key, env]));
-  return {
-    config,
-    sourceOf: (key) => {
-      if (flags[key] !== undefined) return 'flag';
-      if (io.env[envOf.get(key) ?? ''] !== undefined) return 'environment';
-      return inFile.has(key) ? 'file' : 'default';
-    },
-  };
+): Promise<{ config: NodeConfig; sourceOf: (key: string) => ConfigSource }> {
+  const sources = { flags, env: io.env, file: await readConfigFile(flags['config']) };
+  return { config: readConfig(sources), sourceOf: (key) => configSourceOf(sources, key) };
 }
 
 function shownValue(key: string, settings: NodeConfig): Cell {

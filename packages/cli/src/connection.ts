@@ -4,11 +4,11 @@
  * N1 who we are comes from one layer only: credentials of a context never mix with those of a flag.
  */
 
-import { readFile } from 'node:fs/promises';
 import type { ConnectNatsOptions, NatsTls } from '@muster/nats';
 import { type Command, Option } from 'commander';
 import { exitCodes } from './exit-codes.js';
 import { CliError } from './failure.js';
+import { readNamedFile } from './named-file.js';
 import { type ContextPlace, expandHome, type NatsContext, readNatsContext } from './nats-context.js';
 import { durationOption } from './values.js';
 
@@ -102,6 +102,13 @@ export async function readConnection(flags: ConnectionFlags, place: ContextPlace
   };
 }
 
+/** @throws CliError for a file of these options that is not there or cannot be read: before connecting, as every command has it */
+export async function requireFiles({ credsFile, tls }: ConnectNatsOptions): Promise<void> {
+  for (const path of [credsFile, tls?.certFile, tls?.keyFile, tls?.caFile]) {
+    if (path !== undefined) await readNamedFile(path);
+  }
+}
+
 type Named = Partial<Record<Exclude<keyof ConnectionFlags, 'timeout' | 'tlsfirst'>, string>>;
 
 function fromEnvironment(env: ContextPlace['env']): Named {
@@ -166,9 +173,7 @@ async function natsAuth(auth: Auth): Promise<Partial<ConnectNatsOptions>> {
 }
 
 async function readSeed(path: string): Promise<string> {
-  const content = await readFile(path, 'utf8').catch(() => {
-    throw new CliError(exitCodes.usage, `the nkey file ${path} cannot be read`);
-  });
+  const content = await readNamedFile(path);
   const seed = /^S[A-Z2-7]{50,}$/m.exec(content)?.[0];
   if (seed === undefined)
     throw new CliError(exitCodes.usage, `${path} holds no seed of an nkey (a line beginning with S)`);

@@ -4,7 +4,7 @@
  * Flags are made from the node's own list of options, so that they cannot fall behind it.
  */
 
-import { readFile } from 'node:fs/promises';
+import { extname } from 'node:path';
 import { ConfigError, configOptions, readConfig, startNode } from '@muster/coordinator';
 import { Command } from 'commander';
 import { pino } from 'pino';
@@ -13,9 +13,10 @@ import { examples } from './commands.js';
 import { listenForEnd } from './ending.js';
 import { exitCodes } from './exit-codes.js';
 import type { Cli } from './io.js';
+import { readNamedFile } from './named-file.js';
 
 /** What `--config` takes, for every command that has it. */
-export const CONFIG_FILE = 'file with options, YAML (.yaml, .yml) or JSON; flags and environment go before it';
+export const CONFIG_FILE = 'file with options, YAML (.yaml, .yml) or JSON (.json); flags and environment go before it';
 
 /** @returns the command, with one flag for each option of a node */
 export function nodeCommand(cli: Cli): Command {
@@ -69,12 +70,16 @@ async function runNode(flags: Readonly<Record<string, unknown>>, { io }: Cli): P
   }
 }
 
-/** @returns what is in the file; throws ConfigError where it cannot be read as YAML (.yaml, .yml) or JSON (any other name) */
+/** @returns what is in the file; throws ConfigError where it cannot be read as YAML (.yaml, .yml) or JSON (.json or no suffix) */
 export async function readConfigFile(path: unknown): Promise<unknown> {
   if (typeof path !== 'string') return undefined;
-  const isYaml = /\.ya?ml$/i.test(path);
+  const suffix = extname(path).toLowerCase();
+  if (!knownSuffixes.has(suffix)) {
+    throw new ConfigError([`--config ${path}: the suffix ${suffix} is not known; write .yaml, .yml or .json`]);
+  }
+  const isYaml = suffix === '.yaml' || suffix === '.yml';
+  const content = await readNamedFile(path);
   try {
-    const content = await readFile(path, 'utf8');
     // Nothing but comments is a file without options.
     return isYaml ? (parseYaml(content) ?? {}) : JSON.parse(content);
   } catch (cause) {
@@ -83,3 +88,6 @@ export async function readConfigFile(path: unknown): Promise<unknown> {
     ]);
   }
 }
+
+/** Without a suffix it is JSON. */
+const knownSuffixes: ReadonlySet<string> = new Set(['', '.yaml', '.yml', '.json']);

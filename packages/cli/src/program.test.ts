@@ -126,7 +126,30 @@ describe('the configuration of a node', () => {
     const { code, stderr } = await run(['config', 'check', '--config', join(folder, 'bad.json')]);
     expect(stderr).toMatch(/groupMaxSiez.* is no option/);
     expect(code).toBe(2);
-    expect((await run(['config', 'check', '--config', join(folder, 'none.json')])).code).toBe(2);
+    const missing = await run(['config', 'check', '--config', join(folder, 'none.json')]);
+    expect(missing).toMatchObject({ code: 3, stderr: `error: the file ${join(folder, 'none.json')} does not exist\n` });
+    const unknown = await run(['config', 'check', '--config', join(folder, 'node.toml')]);
+    expect(unknown).toMatchObject({ code: 2, stderr: expect.stringContaining('.yaml, .yml or .json') });
+  });
+  it('is checked for files, servers and two ways to say who we are', async () => {
+    const flags = ['--creds-file', join(folder, 'no.creds'), '--user', 'u', '--servers', 'nats://ok:1,ws://a,b c'];
+    const { code, stderr } = await run(['config', 'check', ...flags]);
+    expect(code).toBe(2);
+    expect(stderr).toContain(`credsFile: the file ${join(folder, 'no.creds')} does not exist`);
+    expect(stderr).toContain('user and credsFile exclude each other');
+    expect(stderr).toMatch(/"ws:\/\/a" has a scheme that is not supported/);
+    expect(stderr).toMatch(/"b c" is no server/);
+    expect(stderr).not.toContain('ok:1');
+  });
+  it('takes NATS_URL as a default only, and says so', async () => {
+    const env = { NATS_URL: 'nats://general:1' };
+    const serversOf = async (...args: string[]) => {
+      const { stdout } = await run(['config', 'print', '-o', 'csv', ...args], new FakeIo({ env }));
+      return stdout.split('\n').find((line) => line.startsWith('servers,'));
+    };
+    expect(await serversOf()).toMatch(/nats:\/\/general:1.*,NATS_URL,/);
+    expect(await serversOf('--config', join(folder, 'good.json'))).toContain('nats://(set)@h""]",file,');
+    expect(await serversOf('--servers', 'nats://f:1')).toContain('nats://f:1""]",flag,');
   });
 });
 

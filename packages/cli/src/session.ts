@@ -5,7 +5,7 @@
 import { connectNats } from '@muster/nats';
 import { type Admin, connect, type Muster, silentLogger } from '@muster/worker';
 import type { NatsConnection } from 'nats';
-import { type Connection, type ConnectionFlags, readConnection } from './connection.js';
+import { type Connection, type ConnectionFlags, readConnection, requireFiles } from './connection.js';
 import type { Cli, Io } from './io.js';
 import { missingCluster } from './known-cluster.js';
 
@@ -38,6 +38,7 @@ export async function withSession(
 ): Promise<void> {
   const { io } = cli;
   const connection = await readConnection(flags, io);
+  await requireFiles(connection.nats);
   const nats = await connectNats(connection.nats);
   try {
     const missing = await missingCluster(nats, connection.cluster, connection.timeoutMs);

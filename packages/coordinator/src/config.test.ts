@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { ConfigError, configOptions, readConfig } from './config.js';
+import { ConfigError, configOptions, configSourceOf, readConfig } from './config.js';
 
 function problemsOf(sources: Partial<Parameters<typeof readConfig>[0]>): readonly string[] {
   try {
@@ -42,6 +42,19 @@ describe('the configuration of a node', () => {
     expect(readConfig({ flags: {}, env, file: undefined }).servers).toEqual(['nats://c:3']);
     const both = { ...env, MUSTER_SERVERS: 'nats://a:1' };
     expect(readConfig({ flags: {}, env: both, file: undefined }).servers).toEqual(['nats://a:1']);
+    const file = { servers: ['nats://f:4'] };
+    expect(readConfig({ flags: {}, env, file }).servers).toEqual(['nats://f:4']);
+    const unset = { NATS_URL: '' };
+    expect(readConfig({ flags: {}, env: unset, file: undefined }).servers).toEqual(['nats://127.0.0.1:4222']);
+  });
+
+  test('says where a value comes from', () => {
+    const sources = { flags: { id: 'x' }, env: { NATS_URL: 'nats://c:3', MUSTER_CLUSTER: 'c' }, file: { user: 'u' } };
+    const keys = ['id', 'cluster', 'user', 'servers', 'logLevel'];
+    const expected = ['flag', 'environment', 'file', 'NATS_URL', 'default'];
+    expect(keys.map((key) => configSourceOf(sources, key))).toEqual(expected);
+    expect(configSourceOf({ ...sources, file: { servers: ['nats://f:4'] } }, 'servers')).toBe('file');
+    expect(configSourceOf({ ...sources, env: { NATS_URL: '' } }, 'servers')).toBe('default');
   });
 
   test('has a flag and a variable for every option, and says what it is for', () => {

@@ -1,5 +1,5 @@
 /**
- * Configuration of a node: flags over environment over file over defaults, validated before anything starts.
+ * Configuration of a node: flags over environment over file over NATS_URL over defaults, validated before anything starts.
  *
  * The only place where a node reads its environment. An unknown key, a wrong type or a contradiction refuses the start and
  * says what was found, where, and what is allowed. Names follow Kafka's: `group.max.size` is `groupMaxSize` in the file,
@@ -25,7 +25,7 @@ const schema = z
       .array(z.string().min(1))
       .min(1)
       .default(['nats://127.0.0.1:4222'])
-      .describe('NATS servers; NATS_URL counts, too'),
+      .describe('NATS servers; without this and without a file that names them, those of NATS_URL'),
     user: z.string().optional().describe('NATS user'),
     password: z.string().optional().describe('NATS password'),
     token: z.string().optional().describe('NATS token'),
@@ -115,16 +115,21 @@ export const configOptions: readonly {
   isSecret: secretOptions.has(key),
 }));
 
-/**
- * Puts the configuration together.
- * @param sources `flags` and `file` by key, as they were read; `env` is the whole environment
- * @throws ConfigError naming every problem
- */
-export function readConfig(sources: {
+/** `flags` and `file` by key, as they were read; `env` is the whole environment. */
+export interface ConfigSources {
   readonly flags: Readonly<Record<string, unknown>>;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly file: unknown;
-}): NodeConfig {
+}
+
+/** Where the value of an option comes from; `NATS_URL` for servers only. */
+export type ConfigSource = 'flag' | 'environment' | 'file' | 'NATS_URL' | 'default';
+
+/**
+ * Puts the configuration together.
+ * @throws ConfigError naming every problem
+ */
+export function readConfig(sources: ConfigSources): NodeConfig {
   const problems: string[] = [];
   const file = asRecord(sources.file, problems);
   for (const key of Object.keys(file)) if (!isKey(key)) problems.push(unknownKey(key, 'the file'));
@@ -135,10 +140,8 @@ export function readConfig(sources: {
     }
   }
   const merged: Record<string, unknown> = {};
-  for (const { key, env } of configOptions) {
-    // NATS_URL is what NATS' own tools read; our own name goes before it.
-    const fromEnv = sources.env[env] ?? (key === 'servers' ? sources.env['NATS_URL'] : undefined);
-    const value = sources.flags[key] ?? fromEnv ?? file[key];
+  for (const { key } of configOptions) {
+    const { value } = foundIn({ ...sources, file }, key);
     if (value !== undefined) merged[key] = typeof value === 'string' ? fromText(key, value) : value;
   }
   const parsed = schema.safeParse(merged);
@@ -151,6 +154,23 @@ export function readConfig(sources: {
   }
   if (problems.length > 0 || !parsed.success) throw new ConfigError(problems);
   return parsed.data;
+}
+
+/** @returns where `readConfig` takes the value of this option from */
+export function configSourceOf(sources: ConfigSources, key: string): ConfigSource {
+  return foundIn(sources, key).source;
+}
+
+function foundIn({ flags, env, file }: ConfigSources, key: string): { source: ConfigSource; value: unknown } {
+  const ofOption = configOptions.find((option) => option.key === key);
+  const fromEnv = env[ofOption?.env ?? ''];
+  const inFile = new Map<string, unknown>(typeof file === 'object' && file !== null ? Object.entries(file) : []);
+  if (flags[key] !== undefined) return { source: 'flag', value: flags[key] };
+  if (fromEnv !== undefined) return { source: 'environment', value: fromEnv };
+  if (inFile.has(key)) return { source: 'file', value: inFile.get(key) };
+  // It is a default for all tools of NATS: what is said to Muster goes before it. Set to nothing it is not set.
+  const natsUrl = key === 'servers' ? (env['NATS_URL'] ?? '') : '';
+  return natsUrl === '' ? { source: 'default', value: undefined } : { source: 'NATS_URL', value: natsUrl };
 }
 
 function isKey(key: string): boolean {

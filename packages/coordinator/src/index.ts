@@ -1,8 +1,8 @@
 export type { AssembledNode, NodePorts } from './assembly.js';
 export { assembleNode } from './assembly.js';
 export { serveClusterRequests } from './cluster-requests.js';
-export type { NodeConfig } from './config.js';
-export { ConfigError, configOptions, readConfig } from './config.js';
+export type { ConfigSource, ConfigSources, NodeConfig } from './config.js';
+export { ConfigError, configOptions, configSourceOf, readConfig } from './config.js';
 export type { RunningNode } from './node.js';
 export { startNode } from './node.js';
 export { NODE_WATCH_MS } from './restore/node-watch.js';

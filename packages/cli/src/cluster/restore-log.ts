@@ -117,11 +117,11 @@ async function restore(io: Io, flags: RestoreFlags, restoration: Restoration): P
     showPartitions(io, flags, plan.partitions, 'would be copied');
     const nodes = await withSpinner(io, 'Listening for coordinator nodes', () => restoration.nodes());
     if (nodes.length > 0) io.err(`coordinator nodes run: ${nodes.join(', ')}; with --execute this is refused\n`);
-    restoration.refuseDamage();
+    restoration.refuseLoss();
     io.err('nothing was changed: --execute does it\n');
     return nodes.length > 0 ? exitCodes.conflict : exitCodes.ok;
   }
-  restoration.refuseDamage();
+  restoration.refuseLoss();
   await requireConsent(io, questionOf(flags, restoration), flags.force === true);
   await withSpinner(io, 'Listening for coordinator nodes', () => restoration.nodes());
   const progress = startProgress(io, 'partitions', plan.layout.partitionCount);
@@ -229,6 +229,11 @@ const verdicts = {
   FACTS_UNKNOWN: { exitCode: exitCodes.usage, advice: 'give --partitions, --log-streams and --replicas' },
   FACTS_DIFFER: { exitCode: exitCodes.conflict },
   LOG_AMBIGUOUS: { exitCode: exitCodes.usage, advice: 'give --from-log' },
+  LOG_UNKNOWN: { exitCode: exitCodes.notFound, advice: 'without --from-log you see which logs there are' },
+  NOTHING_TO_COPY: {
+    exitCode: exitCodes.notFound,
+    advice: 'restore a backup first, or give --empty: every group and every committed offset is lost then',
+  },
   DAMAGED: {
     exitCode: exitCodes.failed,
     advice: 'restore an older backup, or give --skip-damaged: the groups of these partitions are lost then',

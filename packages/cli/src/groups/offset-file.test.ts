@@ -33,9 +33,12 @@ describe('a file with offsets', () => {
   it('says where it is wrong, in which file, and how to write it', async () => {
     await expect(read('orders,0,17\norders,zero,1\n')).rejects.toMatchObject({
       exitCode: 2,
-      message: expect.stringMatching(/offsets: .*entry 2/),
+      message: expect.stringMatching(/offsets: line 2 is not a topic/),
       advice: expect.stringContaining('orders,0,17'),
     });
+    await expect(read(' \n')).rejects.toMatchObject({ exitCode: 2, message: expect.stringMatching(/file is empty$/) });
+    const bad = read('# ours\norders,0,1\n\norders,1\nbilling,orders,0,x\n').catch((thrown: Error) => thrown.message);
+    expect(await bad).toMatch(/: line 4 has not 3 fields.*\n {2}line 5 has not 3 fields/);
     await expect(readOffsetFile(join(folder, 'none'), 'billing')).rejects.toMatchObject({ exitCode: 3 });
   });
 });
