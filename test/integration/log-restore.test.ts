@@ -336,6 +336,24 @@ describe('on one server', () => {
       for (const group of groups) await expectRestored(group);
     });
 
+    it('loses nothing by a slip: not by a log id that no frame is of, nor where there is nothing to copy', async () => {
+      await start();
+      const groups = await newGroups();
+      await stopNodes();
+      const [there = ''] = await logsThere();
+      const slip = await command('--from-log', 'xx', '--execute', '--force');
+      expect(slip).toMatchObject({ code: 3, stderr: expect.stringContaining(there) });
+      await start();
+      for (const group of groups) expect(await group.lostCommits()).toEqual([]);
+      await stopNodes();
+      for (let index = 0; index < STREAMS; index += 1) await streams.streams.purge(streamOf(index));
+      expect(await command('--execute', '--force')).toMatchObject({
+        code: 3,
+        stderr: expect.stringMatching(/no partition has a frame to copy: nothing was changed.*--empty/s),
+      });
+      expect((await command('--empty', '--execute', '--force')).code).toBe(0);
+    });
+
     it('asks which log counts where frames of several are there and no record says', async () => {
       await start();
       const groups = await newGroups();

@@ -1,6 +1,6 @@
 /**
  * `npm run sim`: runs the deterministic simulator over seeds. One JSON line per run; exit code 1 where an invariant is violated, two
- * runs of a seed differ, or a path that a large batch must reach was not reached.
+ * runs of a seed differ, or a path that a large batch must reach was not reached; 2 for a wrong option.
  */
 
 import {
@@ -12,7 +12,7 @@ import {
   type SimulationReport,
   simulate,
 } from '@muster/testkit';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
 
 type Options = {
   readonly seeds: number;
@@ -24,12 +24,18 @@ type Options = {
   readonly quiet: boolean;
 };
 
+const USAGE = 2;
 const TRANSCRIPT_LINES = 400;
 
 function wholeNumber(text: string): number {
   const value = Number(text);
   if (!Number.isSafeInteger(value) || value < 0) throw new InvalidArgumentError('a whole number from 0');
   return value;
+}
+
+function atLeastOne(text: string): number {
+  if (wholeNumber(text) < 1) throw new InvalidArgumentError('a whole number from 1');
+  return Number(text);
 }
 
 function canaryName(text: string): CanaryName {
@@ -39,7 +45,8 @@ function canaryName(text: string): CanaryName {
 
 const command = new Command('sim')
   .description('Runs whole clusters on virtual time under faults that a seed draws, and judges what happened.')
-  .option('--seeds <count>', 'how many seeds', wholeNumber, 100)
+  .exitOverride()
+  .option('--seeds <count>', 'how many seeds', atLeastOne, 100)
   .option('--from <seed>', 'the first seed', wholeNumber, 1)
   .option('--replay <seed>', 'one seed, with the transcript of what failed', wholeNumber)
   .option('--minutes <minutes>', 'stop after so long, whatever --seeds says', wholeNumber)
@@ -109,5 +116,10 @@ async function runAll(options: Options): Promise<boolean> {
   return failures === 0 && missed.length === 0;
 }
 
-command.parse();
-process.exitCode = (await runAll(command.opts<Options>())) ? 0 : 1;
+try {
+  command.parse();
+  process.exitCode = (await runAll(command.opts<Options>())) ? 0 : 1;
+} catch (thrown) {
+  if (!(thrown instanceof CommanderError)) throw thrown;
+  process.exitCode = thrown.exitCode === 0 ? 0 : USAGE;
+}

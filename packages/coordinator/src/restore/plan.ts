@@ -31,6 +31,7 @@ import {
   type LogLayout,
   layoutOf,
   logsIn,
+  requireKnown,
   type Sources,
   type Survey,
   sourceOf,
@@ -115,6 +116,7 @@ export async function makePlan(
   const place = { cluster, subjects, partitionCount, streamCount };
   const isPurge = record !== undefined && isWhole(survey, record, place) && record.oldLogs.length > 0;
   const sources = sourcesOf(record, options.from);
+  requireKnown(survey, sources);
   const partitions: PlannedPartition[] = [];
   let highestEpoch = 0;
   let highestGeneration = 0;

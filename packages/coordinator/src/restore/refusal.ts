@@ -13,6 +13,10 @@ export type RestoreRefusalCode =
   | 'FACTS_DIFFER'
   /** Frames of several logs, and nothing says which of them counts. */
   | 'LOG_AMBIGUOUS'
+  /** No frame is of the log that was named. */
+  | 'LOG_UNKNOWN'
+  /** No partition has anything to copy, and an empty log was not asked for. */
+  | 'NOTHING_TO_COPY'
   /** A partition of the old log cannot be trusted (L1). */
   | 'DAMAGED'
   | 'SECRET_DIFFERS'

@@ -115,8 +115,16 @@ export class Restoration {
   }
 
   /** @throws RestoreRefused where the plan cannot be carried out as it is */
-  refuseDamage(): void {
+  refuseLoss(): void {
     const { isEmpty, skipsDamaged } = this.#options;
+    if (
+      this.plan.kind === 'restore' &&
+      !isEmpty &&
+      this.plan.partitions.every(({ found }) => found.kind === 'nothing')
+    ) {
+      const message = 'no partition has a frame to copy: nothing was changed; an empty log has to be asked for';
+      throw new RestoreRefused('NOTHING_TO_COPY', message);
+    }
     const damaged = this.plan.partitions.filter(({ found }) => found.kind === 'damaged');
     const [first] = damaged;
     if (first?.found.kind !== 'damaged' || isEmpty || skipsDamaged) return;
@@ -139,7 +147,7 @@ export class Restoration {
       await onStep('purged');
       return [];
     }
-    this.refuseDamage();
+    this.refuseLoss();
     await this.#refuseNodes();
     const { replicas } = plan.layout;
     const leases = this.#leases ?? (await openLeaseStore(this.#nc, { cluster: this.#options.cluster, replicas }));

@@ -4,7 +4,7 @@ import { logId, partition, Subjects } from '@muster/protocol';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { RestoreRefused } from './refusal.js';
-import { layoutOf, type Sources, sourceOf, surveyStreams, type WantedLayout } from './survey.js';
+import { layoutOf, requireKnown, type Sources, sourceOf, surveyStreams, type WantedLayout } from './survey.js';
 
 const subjects = new Subjects('c');
 const [A, B, C] = [logId('A'), logId('B'), logId('C')];
@@ -131,9 +131,17 @@ describe('the log that a partition is read from', () => {
     ['none that an earlier try has begun', () => from({ A: 1, B: 3 }, { ignored: new Set([B]) }), A],
     ['the one that was chosen', () => from({ A: 1, B: 3, C: 2 }, { chosen: [C] }), C],
     ['none where there are no frames', () => from({ A: 0 }), undefined],
-    ['none of those that were not chosen', () => from({ A: 1 }, { chosen: [B] }), undefined],
+    ['the only one that has frames, whatever was chosen for others', () => from({ A: 1 }, { chosen: [B] }), A],
   ] as const)('is %s', (_, run, log) => {
     expect(run()).toBe(log);
+  });
+
+  test('has to be one that frames are of, where it is named', () => {
+    const named = (chosen: Sources['chosen']) => () =>
+      requireKnown(holding({ A: 1, B: 2 }), { preferred: undefined, ignored: new Set([B]), chosen });
+    expect(named([])).not.toThrow();
+    expect(named([A])).not.toThrow();
+    expect([codeOf(named([B])), codeOf(named([A, C]))]).toEqual(['LOG_UNKNOWN', 'LOG_UNKNOWN']);
   });
 
   test('is not chosen among several by chance', () => {

@@ -58,6 +58,15 @@ export function logsIn({ frames }: Survey): LogId[] {
   return [...new Set([...frames.values()].flatMap((logs) => [...logs.keys()]))];
 }
 
+/** @throws RestoreRefused where a log was named that no frame is of: nothing of it could be copied */
+export function requireKnown(survey: Survey, { chosen, ignored }: Sources): void {
+  const known = logsIn(survey).filter((log) => !ignored.has(log));
+  const unknown = chosen.find((log) => !known.includes(log));
+  if (unknown === undefined) return;
+  const there = known.length === 0 ? 'no log at all' : known.join(', ');
+  throw new RestoreRefused('LOG_UNKNOWN', `no frame is of the log ${unknown}: there are frames of ${there}`);
+}
+
 /** @throws RestoreRefused (S1) */
 export function layoutOf(survey: Survey, record: ClusterRecord | undefined, wanted: WantedLayout): LogLayout {
   if (record !== undefined) return recordedLayout(survey, record, wanted);
@@ -131,7 +140,7 @@ export type Sources = {
   readonly preferred: LogId | undefined;
   /** What earlier tries have begun to write. */
   readonly ignored: ReadonlySet<LogId>;
-  /** The operator's choice; empty = none. */
+  /** The operator's choice where a partition has frames of several; empty = none. */
   readonly chosen: readonly LogId[];
 };
 
@@ -141,13 +150,13 @@ export type Sources = {
  */
 export function sourceOf({ frames }: Survey, partition: Partition, sources: Sources): LogId | undefined {
   const { preferred, ignored, chosen } = sources;
-  const found = [...(frames.get(partition)?.keys() ?? [])].filter(
-    (log) => !ignored.has(log) && (chosen.length === 0 || chosen.includes(log)),
-  );
-  if (found.length <= 1) return found[0];
+  const there = [...(frames.get(partition)?.keys() ?? [])].filter((log) => !ignored.has(log));
+  if (there.length <= 1) return there[0];
+  const found = chosen.length === 0 ? there : there.filter((log) => chosen.includes(log));
+  if (found.length === 1) return found[0];
   if (preferred !== undefined && found.includes(preferred)) return preferred;
   throw new RestoreRefused(
     'LOG_AMBIGUOUS',
-    `partition ${partition} has frames of several logs (${found.join(', ')}), and no record says which counts: name it`,
+    `partition ${partition} has frames of several logs (${there.join(', ')}), and nothing says which of them counts: name it`,
   );
 }
