@@ -32,6 +32,12 @@ export type CommitPolicy =
   | { readonly kind: 'each' }
   | { readonly kind: 'manual' };
 
+/** @returns how long what is handled waits for its commit, in milliseconds; infinite where the application decides */
+export function commitWaitMs(policy: CommitPolicy): number {
+  if (policy.kind === 'manual') return Number.POSITIVE_INFINITY;
+  return policy.kind === 'auto' ? (policy.intervalMs ?? INTERVAL_MS_DEFAULT) : 0;
+}
+
 /** Before a rejoin that keeps its partitions, a commit that has to wait for the round may as well follow it. */
 export type WhileRebalancing = 'wait' | 'give-up';
 

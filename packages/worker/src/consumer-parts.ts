@@ -4,7 +4,7 @@
 
 import type { TopicPartition } from '@muster/protocol';
 import type { Codec } from './codecs.js';
-import { Committer } from './committer.js';
+import { Committer, commitWaitMs } from './committer.js';
 import { DeadLetters } from './dead-letters.js';
 import type { Delivery } from './delivery.js';
 import { Dispatch } from './dispatch.js';
@@ -194,6 +194,7 @@ async function openLanes<Value>(
     bufferMessages,
     unackedMessages,
     stoppedAfterMs: stallTimeoutMs,
+    commitDueMs: stallTimeoutMs + commitWaitMs(plan.options.commit ?? { kind: 'auto' }),
     onDenied: fail,
     onMissing: () => later.topicWatch().soon(),
     onReplaced: (lane, bounds) => goOnInNewStream(plan, lane, bounds),

@@ -14,7 +14,7 @@ import { SILENCE_MS } from './contact.js';
 import type { Dispatch } from './dispatch.js';
 import { asMusterError, MusterError, messageOf } from './errors.js';
 import { type EventName, emit, type MemberEvent } from './events.js';
-import { deadLetterTopics, lastResort } from './failure-policy.js';
+import { deadLetterTopics, lastResort, requireNoLoop } from './failure-policy.js';
 import { HandedOut } from './handed-out.js';
 import { type ConsumerHealth, healthOf } from './health.js';
 import { untilAnswered, untilJoined } from './joining.js';
@@ -94,7 +94,7 @@ export class Consumer<Value> {
     this.#own = consumerSettings(options, this.#settings);
     this.group = options.group;
     this.#topics = this.#declared(options.topics);
-    this.#requireNoLoop(this.#topics);
+    requireNoLoop(this.#own, this.#topics);
     const parts = consumerParts<Value>({
       context,
       options,
@@ -118,6 +118,10 @@ export class Consumer<Value> {
     this.#stopObserving = context.telemetry.observeLag(this.group, () => this.#lags());
   }
 
+  /** Why it is over, if it has failed: known at once, while what still runs is drained. */
+  get failure(): MusterError | undefined {
+    return this.#failure;
+  }
   get isClosed(): boolean {
     return this.#isClosed;
   }
@@ -184,11 +188,15 @@ export class Consumer<Value> {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** Messages one by one; `message.ack()` marks them as handled. Ends at `close`, throws when the consumer failed. */
+  /**
+   * Messages one by one; `message.ack()` marks them as handled. Ends at `close`, throws when the consumer failed. A loop after another begins
+   * with the first message that is not acked by then: what was left behind is handed out again, and what came after it in its partition too.
+   */
   async *[Symbol.asyncIterator](): AsyncGenerator<Message<Value>, void, void> {
     this.#begin('iterate');
     this.#dispatch.setExclusive(false);
     this.#watchdog.watchAcks();
+    if (this.#loops === 0) for (const lane of this.#handedOut.takeBack()) lane.takeBack();
     this.#loops += 1;
     try {
       while (true) {
@@ -251,7 +259,7 @@ export class Consumer<Value> {
   async subscribe(topics: readonly (string | TopicSpec)[]): Promise<void> {
     if (topics.length === 0) throw new MusterError('INVALID_ARGUMENT', 'a consumer needs a topic');
     const names = this.#declared(topics);
-    this.#requireNoLoop(names);
+    requireNoLoop(this.#own, names);
     await this.#context.topics.require(topics);
     if (this.#closing !== undefined) throw new MusterError('CLOSED', `the consumer of ${this.group}`);
     this.#topics = names;
@@ -303,6 +311,8 @@ export class Consumer<Value> {
       lanes: this.#ownership.lanes(),
       lastBlocked: this.#watchdog.lastBlocked,
       topicProblem: this.#startProblem ?? this.#topicWatch.problem,
+      isMissing: (topic: string) => this.#topicWatch.isMissing(topic),
+      failure: this.#failure,
     };
     return healthOf(sources, now);
   }
@@ -334,7 +344,10 @@ export class Consumer<Value> {
     try {
       await withinMs(clock, leftMs() - reserveMs, this.#membership.hold());
       const lanes = [...this.#ownership.lanes()].filter((lane) => !lane.signal.aborted);
-      await withinMs(clock, leftMs(), this.#ownership.release(lanes, Math.max(0, leftMs() - reserveMs)));
+      // Nobody has asked for this end: what still runs gets no longer than at a hand-over.
+      const drainMsMax = this.#failure === undefined ? Number.POSITIVE_INFINITY : this.#own.drainTimeoutMs;
+      const drainMs = Math.min(drainMsMax, Math.max(0, leftMs() - reserveMs));
+      await withinMs(clock, leftMs(), this.#ownership.release(lanes, drainMs));
     } catch (thrown) {
       this.#logger.error('closing went on after a failure', { error: messageOf(thrown) });
     }
@@ -390,20 +403,6 @@ export class Consumer<Value> {
   #declared(topics: readonly (string | TopicSpec)[]): string[] {
     this.#context.topics.declare(topics.filter((topic) => typeof topic !== 'string'));
     return topics.map((topic) => (typeof topic === 'string' ? topic : topic.name));
-  }
-
-  /** A dead letter into a topic of its own would fail and be written again for ever. */
-  #requireNoLoop(subscribed: readonly string[]): void {
-    const { onFailure, onDecodeFailure } = this.#own;
-    for (const [option, resort] of [
-      ['onFailure', lastResort(onFailure)],
-      ['onDecodeFailure', onDecodeFailure],
-    ] as const) {
-      const own = deadLetterTopics(resort).find((topic) => subscribed.includes(topic));
-      if (own === undefined) continue;
-      const why = 'its dead letters would come back to it for ever; give another topic';
-      throw new MusterError('INVALID_ARGUMENT', `${option}: this consumer of ${own} reads that topic itself: ${why}`);
-    }
   }
 
   *#lags(): Iterable<LagReading> {

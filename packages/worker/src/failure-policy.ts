@@ -10,7 +10,7 @@
  */
 
 import { backoffMs, type Environment } from './clock.js';
-import { type FailedPlace, HandlerFailedError, type MusterError, messageOf } from './errors.js';
+import { type FailedPlace, HandlerFailedError, MusterError, messageOf } from './errors.js';
 import type { Logger } from './logger.js';
 import { pause, withinMs } from './waiting.js';
 
@@ -112,6 +112,20 @@ export function lastResort(policy: FailurePolicy): LastResort {
 /** @returns the topics that failed messages may go to */
 export function deadLetterTopics(...resorts: readonly LastResort[]): string[] {
   return resorts.flatMap((resort) => (typeof resort === 'string' ? [] : [resort.topic]));
+}
+
+/** A dead letter into a topic that its consumer reads would fail and be written again for ever. Throws MusterError INVALID_ARGUMENT. */
+export function requireNoLoop(
+  policies: { readonly onFailure: FailurePolicy; readonly onDecodeFailure: LastResort },
+  subscribed: readonly string[],
+): void {
+  const resorts = { onFailure: lastResort(policies.onFailure), onDecodeFailure: policies.onDecodeFailure };
+  for (const [option, resort] of Object.entries(resorts)) {
+    const own = deadLetterTopics(resort).find((topic) => subscribed.includes(topic));
+    if (own === undefined) continue;
+    const why = 'its dead letters would come back to it for ever; give another topic';
+    throw new MusterError('INVALID_ARGUMENT', `${option}: this consumer of ${own} reads that topic itself: ${why}`);
+  }
 }
 
 async function once(

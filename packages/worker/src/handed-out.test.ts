@@ -28,6 +28,7 @@ describe('what a loop has been given', () => {
       environment,
       unackedMax: 10_000,
       stoppedAfterMs: 1_000,
+      commitDueMs: 1_000,
       startOffset: 1,
       startIsNew: false,
       openReader: (onReadable) => PartitionReader.of(topic, 0, start, 5_000, onReadable, context),

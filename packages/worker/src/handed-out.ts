@@ -34,6 +34,13 @@ export class HandedOut {
     this.#deliveries.clear();
   }
 
+  /** @returns the lanes with something that is not settled; from here on it is nobody's */
+  takeBack(): ReadonlySet<Lane> {
+    const open = [...this.#deliveries].filter(({ isSettled, lane }) => !isSettled && !lane.signal.aborted);
+    this.#deliveries.clear();
+    return new Set(open.map(({ lane }) => lane));
+  }
+
   /** @returns the delivery whose time is over, with the error that says so; undefined where it is settled meanwhile */
   takeExpired(lane: Lane, offset: number, deadlineMs: number): readonly [Delivery, HandlerFailedError] | undefined {
     for (const delivery of this.#deliveries) {

@@ -26,7 +26,7 @@ export { type CloseOptions, Consumer } from './consumer.js';
 export { type FailedPlace, HandlerFailedError, MusterError, type MusterErrorCode } from './errors.js';
 export type { MemberEvent } from './events.js';
 export type { DeadLetterPolicy, FailurePolicy, LastResort } from './failure-policy.js';
-export type { ConsumerHealth, MemberHealth, PartitionHealth } from './health.js';
+export type { ConsumerHealth, MemberHealth, OverallVerdict, PartitionHealth } from './health.js';
 export type { PartitionLag } from './lag.js';
 export {
   type GroupLook,

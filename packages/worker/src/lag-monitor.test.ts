@@ -28,7 +28,15 @@ function scene(options: { readonly stoppedAfterMs?: number } = {}) {
     return {
       described,
       commits: new Map(partitions.map((partition) => [`orders/${partition}`, { offset, metadata: note }])),
-      lags: partitions.map((partition) => ({ topic: 'orders', partition, offset, lag, lagMs: 0, memberId, error })),
+      lags: partitions.map((partition) => ({
+        topic: 'orders',
+        partition,
+        offset,
+        lag,
+        lagMs: 1_000_000,
+        memberId,
+        error,
+      })),
     };
   };
   const monitor = new LagMonitor('billing', clock, async () => facts(), options);

@@ -161,7 +161,7 @@ export class LagMonitor {
 
 function verdictOf(
   watched: Watched,
-  { lag, memberId, error }: PartitionLag,
+  { lag, lagMs, memberId, error }: PartitionLag,
   commit: CommittedOffset | undefined,
   state: string,
   atMs: number,
@@ -173,7 +173,7 @@ function verdictOf(
     watched.window.add({ atMs, offset: commit.offset, behind: lag });
     watched.lastCommit = seen;
   }
-  const verdict = watched.window.verdict({ atMs, behind: lag });
+  const verdict = watched.window.verdict({ atMs, behind: lag, waitingSinceMs: atMs - lagMs });
   const isAbandoned = isKnown && lag > 0 && memberId === undefined && atRest.has(state);
   return isAbandoned && verdict !== 'rewound' ? 'stopped' : verdict;
 }

@@ -32,6 +32,8 @@ export interface LaneOptions {
   readonly unackedMax: number;
   /** Without a commit for so long, a lane with messages left counts as stopped. */
   readonly stoppedAfterMs: number;
+  /** What is handled is committed in this time, else something is wrong; infinite where the application commits. */
+  readonly commitDueMs: number;
   /** Where reading starts; counts as committed until a message is handled. */
   readonly startOffset: number;
   /** The start was decided here, not read from a commit: it has to be committed to last. */
@@ -59,6 +61,8 @@ export class Lane {
   #position: number;
   #isStopped = false;
   #isPaused = false;
+  /** Since when something is handled and not committed. */
+  #uncommittedSinceMs: number | undefined;
   /** Set by the watchdog (watchdog.ts) while nothing moves. */
   isStalled = false;
   /** Why what is running cannot end; undefined where it can. */
@@ -105,6 +109,23 @@ export class Lane {
   }
   get running(): number {
     return this.#running;
+  }
+  /** Since when the first message that is delivered and not behind the mark has been out; undefined where there is none. */
+  get waitingSinceMs(): number | undefined {
+    return this.#book[0]?.deliveredAtMs;
+  }
+  /** @returns what keeps commits from moving for longer than they may stand; undefined where nothing does */
+  standsStillBy(nowMs: number): string | undefined {
+    const { stoppedAfterMs, commitDueMs } = this.#options;
+    const oldest = this.oldestRunning;
+    if (oldest !== undefined && nowMs - oldest.deliveredAtMs > stoppedAfterMs) {
+      const since = `offset ${oldest.offset} was delivered ${nowMs - oldest.deliveredAtMs} ms ago`;
+      return `${since} and is not handled yet (or not acked): no commit can pass it`;
+    }
+    const troubledSinceMs = this.#reader.problemSinceMs;
+    if (troubledSinceMs !== undefined && nowMs - troubledSinceMs > stoppedAfterMs) return this.#reader.problem;
+    if (this.#uncommittedSinceMs === undefined || nowMs - this.#uncommittedSinceMs <= commitDueMs) return undefined;
+    return `handled up to offset ${this.#mark} and committed ${this.#committed}: no commit has gone through`;
   }
   get needsCommit(): boolean {
     return this.#mark !== this.#committed;
@@ -164,8 +185,10 @@ export class Lane {
 
   /** The coordinator has acknowledged this offset. */
   committedAt(offset: number, behind: number): void {
+    const atMs = this.#options.environment.clock.now();
     this.#committed = offset;
-    this.#window.add({ atMs: this.#options.environment.clock.now(), offset, behind });
+    this.#uncommittedSinceMs = this.#mark === offset ? undefined : atMs;
+    this.#window.add({ atMs, offset, behind });
   }
 
   /** Says why what is running cannot end, or that it can again. */
@@ -192,6 +215,11 @@ export class Lane {
     this.#mark = offset;
     this.#position = offset;
     this.#reader.restart(offset);
+  }
+
+  /** Delivers again from the first message that was not handled: nobody works any more on what was delivered. */
+  takeBack(): void {
+    this.seek(this.#mark);
   }
 
   /** Reads again from the same place, over a new stream reader. */
@@ -264,6 +292,7 @@ export class Lane {
     entry.state = state;
     this.#running -= 1;
     let first = this.#book[0];
+    if (first?.state === 'acked') this.#uncommittedSinceMs ??= this.#options.environment.clock.now();
     while (first?.state === 'acked') {
       this.#mark = first.offset + 1;
       this.#book.shift();

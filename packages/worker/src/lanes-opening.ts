@@ -117,6 +117,7 @@ export interface LaneSettings {
   readonly bufferMessages: number;
   readonly unackedMessages: number;
   readonly stoppedAfterMs: number;
+  readonly commitDueMs: number;
   onDenied(error: MusterError): void;
   onMissing(): void;
   /** The stream was made anew: the lane has to go on elsewhere. */
@@ -127,7 +128,8 @@ export interface LaneSettings {
 
 /** @returns for each point how to open its lane, which starts to read at once */
 export function lanesAt(points: readonly StartingPoint[], settings: LaneSettings): (() => Lane)[] {
-  const { context, bufferMessages, unackedMessages, stoppedAfterMs, onDenied, onMissing, onReadable, onAck } = settings;
+  const { context, bufferMessages, unackedMessages, stoppedAfterMs, commitDueMs } = settings;
+  const { onDenied, onMissing, onReadable, onAck } = settings;
   return points.map(({ topic, partition, offset, created, isNew }) => () => {
     const start = { startOffset: offset, created };
     const reading = { ...context, streams: timedStreams(settings, topic.name, partition) };
@@ -145,6 +147,7 @@ export function lanesAt(points: readonly StartingPoint[], settings: LaneSettings
       startIsNew: isNew,
       unackedMax: unackedMessages,
       stoppedAfterMs,
+      commitDueMs,
       openReader: (onMessage) =>
         PartitionReader.of(topic, partition, start, bufferMessages, onMessage, { ...reading, ...told }),
       onReadable,

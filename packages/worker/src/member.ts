@@ -92,6 +92,13 @@ export class Member implements MemberHandler {
   get holding(): Holding | undefined {
     return this.#membership.mayHandle() ? this.#current?.holding : undefined;
   }
+  get group(): string {
+    return this.#options.group;
+  }
+  /** Why it is over, if it has failed. */
+  get failure(): MusterError | undefined {
+    return this.#membership.failure;
+  }
   get isClosed(): boolean {
     return this.#isClosed;
   }

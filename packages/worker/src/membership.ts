@@ -81,6 +81,10 @@ export class Membership {
   get ended(): Promise<MusterError | undefined> {
     return this.#ended.promise;
   }
+  /** Why the membership has failed; also after its end. */
+  get failure(): MusterError | undefined {
+    return this.#failure;
+  }
   get heartbeats(): Pick<Heartbeats, 'lastSuccessAt'> {
     return this.#heartbeats;
   }

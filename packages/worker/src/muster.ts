@@ -12,7 +12,7 @@ import { type Codec, jsonCodec } from './codecs.js';
 import { type CloseOptions, Consumer } from './consumer.js';
 import { CoordinatorClient } from './coordinator-client.js';
 import { MusterError } from './errors.js';
-import type { ConsumerHealth, MemberHealth } from './health.js';
+import { type ConsumerHealth, type MemberHealth, type OverallVerdict, overallOf } from './health.js';
 import { type Logger, silentLogger } from './logger.js';
 import { Member, type PlainMemberOptions } from './member.js';
 import type { MusterContext } from './muster-context.js';
@@ -52,17 +52,25 @@ export interface ProducerOptions<Value> extends ProducerLimits {
 
 /** How everything made by one connection stands. */
 export interface MusterHealth {
+  /** All of it in one word. `failed` is for a liveness probe, anything but `ok` for a readiness probe. */
+  readonly verdict: OverallVerdict;
   /** Whether there is a connection to NATS at this moment. */
   readonly isConnected: boolean;
   /** The first thing that keeps something from its work, or undefined. */
   readonly problem: string | undefined;
-  /** Those that still try to join, too. */
+  /** Those that still try to join, too; and those that have failed, until another one of the same group is made. */
   readonly consumers: readonly ConsumerHealth[];
   readonly members: readonly MemberHealth[];
 }
 
+/** Failed consumers and members that `health` remembers. */
+const FAILED_MAX = 100;
+
 interface Closable {
   readonly isClosed: boolean;
+  readonly group?: string;
+  /** It is over although nobody closed it. */
+  readonly failure?: MusterError | undefined;
   close(options?: CloseOptions): Promise<void>;
 }
 
@@ -102,7 +110,9 @@ export class Muster {
   readonly topics: Topics;
   readonly #transport: Transport;
   readonly #context: MusterContext;
+  /** What is open, and what has failed since it started: that must not vanish from `health`. */
   readonly #open = new Set<Closable>();
+  #isGone = false;
   #closing: Promise<void> | undefined;
 
   /** Use `connect`; tests pass ports of their own. */
@@ -131,6 +141,9 @@ export class Muster {
     this.cluster = cluster;
     this.topics = new Topics({ streams, clock: environment.clock, cluster, subjects });
     this.#transport = transport;
+    transport.onConnection(({ kind }) => {
+      if (kind === 'closed') this.#isGone = true;
+    });
     const client = new CoordinatorClient({ transport, subjects, environment, logger });
     this.#context = { client, streams, topics: this.topics, environment, logger, clientId, clientHost, telemetry };
   }
@@ -145,7 +158,7 @@ export class Muster {
     checkOptions('consumer', options);
     // Known before it has joined, so that `close` ends one that still tries.
     const consumer = this.#tracked(new Consumer<Value>(this.#context, options, options.codec ?? jsonCodec<Value>()));
-    await consumer.start();
+    await this.#started(consumer);
     return consumer;
   }
 
@@ -154,7 +167,7 @@ export class Muster {
     this.#requireOpen();
     checkOptions('member', options);
     const member = this.#tracked(new Member(this.#context, options));
-    await member.start();
+    await this.#started(member);
     return member;
   }
 
@@ -186,13 +199,15 @@ export class Muster {
 
   /** @returns how the connection and everything made from it stand: also what still tries to join, and why it does not get on */
   health(): MusterHealth {
-    const open = [...this.#open].filter(({ isClosed }) => !isClosed);
+    const open = [...this.#open].filter(({ isClosed, failure }) => !isClosed || failure !== undefined);
     const consumers = open.filter((part) => part instanceof Consumer).map((consumer) => consumer.health());
     const members = open.filter((part) => part instanceof Member).map((member) => member.health());
     const isConnected = this.#transport.isConnected();
-    const problem = isConnected ? undefined : 'there is no connection to NATS at the moment';
-    const first = [...consumers, ...members].find((health) => health.problem !== undefined)?.problem;
-    return { isConnected, problem: problem ?? first, consumers, members };
+    const ofPartitions = consumers.flatMap(({ partitions }) => partitions);
+    const first = [...consumers, ...members, ...ofPartitions].find((health) => health.problem !== undefined)?.problem;
+    const isClosing = this.#closing !== undefined;
+    const verdict = this.#isGone && !isClosing ? 'failed' : overallOf(isConnected && !isClosing, consumers, members);
+    return { verdict, isConnected, problem: this.#connectionProblem(isConnected) ?? first, consumers, members };
   }
 
   /** Closes everything made here, each within `timeoutMs`, then the connection if it was opened here. Never throws. */
@@ -207,14 +222,38 @@ export class Muster {
 
   async #close(options: CloseOptions): Promise<void> {
     await Promise.all([...this.#open].map((part) => part.close(options)));
+    this.#open.clear();
     this.#context.client.close();
     await this.#transport.close();
   }
 
   #tracked<Part extends Closable>(part: Part): Part {
-    for (const known of this.#open) if (known.isClosed) this.#open.delete(known);
+    for (const known of this.#open) if (known.isClosed && known.failure === undefined) this.#open.delete(known);
+    const failed = [...this.#open].filter(({ failure }) => failure !== undefined);
+    const replaced = failed.find((known) => known.group === part.group && known.constructor === part.constructor);
+    const tooMany = failed.slice(0, Math.max(0, failed.length - FAILED_MAX));
+    for (const forgotten of new Set(replaced === undefined ? tooMany : [replaced, ...tooMany])) {
+      this.#open.delete(forgotten);
+      void forgotten.close();
+    }
     this.#open.add(part);
     return part;
+  }
+
+  /** What does not even start has told its caller: nothing to remember. */
+  async #started(part: Closable & { start(): Promise<void> }): Promise<void> {
+    try {
+      await part.start();
+    } catch (thrown) {
+      this.#open.delete(part);
+      throw thrown;
+    }
+  }
+
+  #connectionProblem(isConnected: boolean): string | undefined {
+    if (this.#closing !== undefined) return 'it is closed';
+    if (this.#isGone) return 'the connection to NATS is closed for good: connect again';
+    return isConnected ? undefined : 'there is no connection to NATS at the moment';
   }
 
   #requireOpen(): void {

@@ -102,6 +102,13 @@ describe('the verdict over a window of commits', () => {
     expect(verdictAfter(commits, behind, laterMs)).toBe(expected);
   });
 
+  it('gives what comes after a quiet time as long as everything else', () => {
+    const window = new ProgressWindow(0, 10_000);
+    window.add({ atMs: 0, offset: 1, behind: 0 });
+    expect(window.verdict({ atMs: 600_000, behind: 1, waitingSinceMs: 599_000 })).toBe('ok');
+    expect(window.verdict({ atMs: 609_001, behind: 1, waitingSinceMs: 599_000 })).toBe('stopped');
+  });
+
   it('forgets a rewind when it has left the window', () => {
     const window = new ProgressWindow(0, 10_000);
     for (const [at, offset] of [9, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10].entries())

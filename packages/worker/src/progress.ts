@@ -47,14 +47,18 @@ export class ProgressWindow {
     if (this.#samples.length > PROGRESS_WINDOW_MAX) this.#samples.shift();
   }
 
-  /** @param now the time, and the messages left now */
-  verdict(now: { readonly atMs: number; readonly behind: number }): ProgressVerdict {
+  /**
+   * @param now the time, the messages left now, and since when the oldest of them has been waiting, where that is known: what has come
+   *   after a quiet time is not late yet
+   */
+  verdict(now: { readonly atMs: number; readonly behind: number; readonly waitingSinceMs?: number }): ProgressVerdict {
     const samples = this.#samples;
     if (pairs(samples).some(([earlier, later]) => later.offset < earlier.offset)) return 'rewound';
     if (now.behind === 0) return 'ok';
     const first = samples[0];
     const last = samples.at(-1);
-    if (now.atMs - (last?.atMs ?? this.#startedAtMs) > this.#stoppedAfterMs) return 'stopped';
+    const sinceMs = Math.max(last?.atMs ?? this.#startedAtMs, now.waitingSinceMs ?? Number.NEGATIVE_INFINITY);
+    if (now.atMs - sinceMs > this.#stoppedAfterMs) return 'stopped';
     if (first === undefined || last === undefined || samples.length < TREND_SAMPLES_MIN) return 'ok';
     // One commit that left nothing behind: it keeps up, in bursts.
     if (samples.some(({ behind }) => behind === 0)) return 'ok';

@@ -56,6 +56,7 @@ export class PartitionReader {
   #behind = 0;
   #failures = 0;
   #problem: string | undefined;
+  #problemSinceMs: number | undefined;
   /** Which opening of a stream reader counts: what an earlier one says is ignored. */
   #opening = 0;
   #cancelReopen: Cancel = () => {};
@@ -115,6 +116,11 @@ export class PartitionReader {
   /** Why there is no stream reader at the moment. */
   get problem(): string | undefined {
     return this.#problem;
+  }
+
+  /** Since when `problem` lasts. */
+  get problemSinceMs(): number | undefined {
+    return this.#problemSinceMs;
   }
 
   /** Drops what is buffered and reads on at another offset. */
@@ -181,6 +187,7 @@ export class PartitionReader {
       }
       this.#reader = reader;
       this.#problem = undefined;
+      this.#problemSinceMs = undefined;
       this.#behind = reader.behind;
       this.#asked = 0;
       this.#pull();
@@ -210,6 +217,7 @@ export class PartitionReader {
     const { environment, logger, stream, subject, onDenied, onMissing } = this.#options;
     this.#reader = undefined;
     this.#problem = error.message;
+    this.#problemSinceMs ??= environment.clock.now();
     this.#isInDoubt = true;
     if (error.code === 'UNKNOWN_STREAM') onMissing(error);
     if (error.code === 'TOPIC_AUTHORIZATION_FAILED') {

@@ -50,6 +50,11 @@ export class TopicWatch {
     return `there is no topic ${[...this.#missing].join(', ')}: was it deleted?`;
   }
 
+  /** Whether there was no topic of this name at the last look. */
+  isMissing(topic: string): boolean {
+    return this.#missing.has(topic);
+  }
+
   start(): void {
     this.#arm(LOOK_MS);
   }
