@@ -104,6 +104,17 @@ describe('the cluster', () => {
     expect(shown.code).toBe(5);
   });
 
+  it('says that the store was deleted where only the log is left', async () => {
+    const nats = await connectNats({ servers: cluster.nats.url });
+    await (await nats.jetstreamManager()).streams.add({ name: 'MUSTER_lost_LOG_0', subjects: ['muster.lost.log.*.*'] });
+    await nats.close();
+    const shown = await cli('cluster', 'status', '--cluster', 'lost', '--timeout', '500ms');
+    expect(shown).toMatchObject({ code: 5, stdout: '' });
+    expect(shown.stderr).toMatch(
+      /^the store KV_MUSTER_lost does not exist any more.*deleted\n"muster cluster restore-log/,
+    );
+  });
+
   test.each([
     ['without coordinators', ['--cluster', 'waiting', '--timeout', '500ms'], /muster node/],
     ['without a server', ['-s', 'nats://127.0.0.1:1'], /muster dev/],
@@ -152,5 +163,17 @@ describe('the cluster', () => {
     await writeFile(join(folder, '.config/nats/context/here.json'), JSON.stringify({ url: cluster.nats.url }));
     const io = new FakeIo({ home: folder });
     expect((await run(['cluster', 'status', '--context', 'here', '--cluster', cluster.name], io)).code).toBe(0);
+  });
+});
+
+describe('at the end, a cluster that has lost something', () => {
+  it('is not well where a log stream is not what it was', async () => {
+    const nats = await connectNats({ servers: cluster.nats.url });
+    const { streams } = await nats.jetstreamManager();
+    await streams.delete('MUSTER_real_LOG_0');
+    const shown = await cli('cluster', 'status');
+    await nats.close();
+    expect(shown.stderr).toContain('MUSTER_real_LOG_0: ');
+    expect(shown.code).toBe(6);
   });
 });

@@ -32,3 +32,16 @@ export function examples(command: Command, ...lines: readonly string[]): Command
 export function examplesFor(command: Command): readonly string[] {
   return examplesOf.get(command) ?? [];
 }
+
+const notesOf = new WeakMap<Command, string>();
+
+/** Adds what the options cannot say to the help of the command and its page. One sentence may go on in the next line. */
+export function notes(command: Command, ...lines: readonly string[]): Command {
+  notesOf.set(command, lines.join('\n'));
+  return command.addHelpText('after', `\n${lines.join('\n')}`);
+}
+
+/** @returns the notes of a command, for the documentation; empty for none */
+export function notesFor(command: Command): string {
+  return notesOf.get(command) ?? '';
+}

@@ -3,7 +3,7 @@
  */
 
 import type { Argument, Command, Option } from 'commander';
-import { examplesFor } from './commands.js';
+import { examplesFor, notesFor } from './commands.js';
 import { exitCodeMeanings } from './exit-codes.js';
 import { kafkaConsumerGroupsOptions } from './kafka-options.js';
 
@@ -113,6 +113,7 @@ function section(entry: Entry): string {
     if (own.length > 0) parts.push(optionTable(own));
     if (own.length < command.options.length) parts.push('And the options of [Connection](#connection).');
   }
+  parts.push(...[notesFor(command)].filter((note) => note !== ''));
   const lines = examplesFor(command);
   if (lines.length > 0) parts.push(`\`\`\`sh\n${lines.join('\n')}\n\`\`\``);
   return parts.join('\n\n');

@@ -2,11 +2,11 @@
  * Whether there is a cluster of this name, so that a mistyped name is an error at once and not a timeout or an empty list.
  *
  * C1 "there is none" is said only where everybody who could know has answered: no coordinator listens, and JetStream has neither
- * the cluster's store nor its topics. Whoever cannot be asked (permissions, an outage) proves nothing.
+ * the cluster's store nor its topics nor its log. Whoever cannot be asked (permissions, an outage) proves nothing.
  */
 
 import { recordKey } from '@muster/cluster';
-import { leaseBucket } from '@muster/nats';
+import { leaseBucket, logStreamName } from '@muster/nats';
 import { encodeRequest, groupId, requestId, Subjects } from '@muster/protocol';
 import { ErrorCode, type JetStreamManager, type NatsConnection, NatsError, nuid } from 'nats';
 import { exitCodes } from './exit-codes.js';
@@ -29,7 +29,8 @@ export async function missingCluster(
   if (!(await hasNoListener(nats, cluster, timeout))) return undefined;
   const jetstream = await nats.jetstreamManager({ timeout, checkAPI: false });
   const store = `KV_${leaseBucket(cluster)}`;
-  for (const stream of [store, `${store}${TOPICS_SUFFIX}`]) if (!(await isAbsent(jetstream, stream))) return undefined;
+  const streams = [store, `${store}${TOPICS_SUFFIX}`, logStreamName({ cluster }, 0)];
+  for (const stream of streams) if (!(await isAbsent(jetstream, stream))) return undefined;
   const others = await knownClusters(jetstream);
   return new CliError(
     exitCodes.notFound,

@@ -13,7 +13,7 @@ import {
 } from '@muster/cluster';
 import { leaseBucket } from '@muster/nats';
 import type { JetStreamManager, StoredMsg, StreamInfo } from 'nats';
-import { messageOrNothing } from '../jetstream-errors.js';
+import { apiErrorOf, messageOrNothing, NO_STREAM } from '../jetstream-errors.js';
 import { eachAtOnce } from '../stream-facts.js';
 
 /** The lease of a node as it stands. */
@@ -37,13 +37,23 @@ export interface LeaseFacts {
 /** Leases of nodes that are long gone stay in the store: more of them than this tell nothing new. */
 const LEASES_MAX = 2_000;
 
-/** @returns the facts; undefined where this NATS account has no such store, or does not say */
-export async function readLeases(jetstream: JetStreamManager, cluster: string): Promise<LeaseFacts | undefined> {
+/**
+ * @returns the facts; `absent` where this NATS account has no such store (it may lie in another), `hidden` where this user may not
+ * look or JetStream does not answer
+ */
+export async function readLeases(
+  jetstream: JetStreamManager,
+  cluster: string,
+): Promise<LeaseFacts | 'absent' | 'hidden'> {
   const bucket = leaseBucket(cluster);
   const stream = `KV_${bucket}`;
   const prefix = `$KV.${bucket}.`;
-  const info = await jetstream.streams.info(stream, { subjects_filter: `${prefix}>` }).catch(() => undefined);
-  if (info === undefined) return undefined;
+  let info: StreamInfo;
+  try {
+    info = await jetstream.streams.info(stream, { subjects_filter: `${prefix}>` });
+  } catch (thrown) {
+    return apiErrorOf(thrown) === NO_STREAM ? 'absent' : 'hidden';
+  }
   const nowMs = serverNow(info);
   const leases: NodeLease[] = [];
   let record: ClusterRecord | undefined;

@@ -25,7 +25,7 @@ const answer = (nodes: Record<string, number[]>, unowned: number[] = []): Cluste
   unowned,
 });
 const status = (
-  known: LeaseFacts | undefined,
+  known: LeaseFacts | 'deleted' | undefined,
   cluster: ClusterDescription | undefined,
   beats: readonly [string, Heartbeat][],
   streams: readonly Row[] = [],
@@ -104,12 +104,26 @@ describe('the status of a cluster', () => {
   it('says which node is silent, that members differ, and what is wrong with a stream', () => {
     const beats = [beat('a', [[0, 1]], 'one'), beat('b', [], 'two')];
     const streams = [{ stream: 'S', problem: 'no leader: nothing can be stored' }];
-    const { warnings } = status(facts(lease('a', { ageMs: 9_000 }), lease('b')), answer({ a: [0] }), beats, streams);
-    expect(warnings).toEqual([
+    const { warnings, problems } = status(
+      facts(lease('a', { ageMs: 9_000 }), lease('b')),
+      answer({ a: [0] }),
+      beats,
+      streams,
+    );
+    const mended = [
       expect.stringMatching(/^a has not renewed its lease for 9 s/),
-      expect.stringMatching(/do not all see the same members/),
       'S: no leader: nothing can be stored',
-    ]);
+    ];
+    expect(problems).toEqual(mended);
+    expect(warnings).toEqual([...mended, expect.stringMatching(/do not all see the same members/)]);
+  });
+  it('counts what a dead node owned as unowned, whoever still names it', () => {
+    const found = status(facts(lease('a'), lease('b', { state: 'dead' })), answer({ a: [0, 1], b: [2, 3] }), []);
+    expect(found.unowned).toEqual([2, 3]);
+  });
+  it('says that the store was deleted where only the log is left', () => {
+    const { problems } = status('deleted', undefined, []);
+    expect(problems).toEqual([expect.stringMatching(/^the store KV_MUSTER_c does not exist any more/)]);
   });
   it('leaves out those that are long gone, unless all are asked for', () => {
     const hour = 3_600_000;

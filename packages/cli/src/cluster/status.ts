@@ -5,9 +5,10 @@
  */
 
 import { type ClusterRecord, clusterSettingsDefaults, type Heartbeat } from '@muster/cluster';
-import { logStreamOf } from '@muster/nats';
+import { leaseBucket, logStreamName, logStreamOf } from '@muster/nats';
 import { Subjects, partition as toPartition } from '@muster/protocol';
 import type { ClusterDescription } from '@muster/worker';
+import type { JetStreamManager } from 'nats';
 import type { Row } from '../output.js';
 import type { Session } from '../session.js';
 import { manager } from '../stream-facts.js';
@@ -42,8 +43,10 @@ export interface ClusterStatus {
   readonly streams: readonly Row[];
   /** What the nodes' own answer failed with. */
   readonly unanswered: unknown;
-  /** Sentences for a person. */
+  /** Sentences for a person: all that is worth knowing. */
   readonly warnings: readonly string[];
+  /** Of these, what somebody has to mend. Members that do not agree yet are no such thing: that passes. */
+  readonly problems: readonly string[];
 }
 
 type Heard = ReadonlyMap<string, Heartbeat>;
@@ -57,7 +60,10 @@ export async function gatherStatus(session: Session): Promise<ClusterStatus> {
     (description): Answered => ({ cluster: description, failure: undefined }),
     (failure: unknown): Answered => ({ cluster: undefined, failure }),
   );
-  const facts = await readLeases(jetstream, cluster);
+  const read = await readLeases(jetstream, cluster);
+  const facts = typeof read === 'string' ? undefined : read;
+  // In the account of the log streams the store is, too: where they are and it is not, somebody has deleted it.
+  const hasLogOnly = read === 'absent' && (await isThere(jetstream, logStreamName({ cluster }, 0)));
   const living = facts?.leases.filter(({ state }) => isLiving(state)).map(({ node }) => node) ?? [];
   const partitionCount = facts?.record?.partitionCount ?? Number.POSITIVE_INFINITY;
   // A heartbeat may be older than a claim: then the next one is waited for.
@@ -68,21 +74,32 @@ export async function gatherStatus(session: Session): Promise<ClusterStatus> {
     hearNodes(nats, cluster, isEnough),
     facts?.record === undefined ? [] : logStreamRows(jetstream, cluster, facts.record),
   ]);
-  return compose(cluster, facts, answered, heard, streams);
+  return compose(cluster, facts ?? (hasLogOnly ? 'deleted' : undefined), answered, heard, streams);
+}
+
+async function isThere(jetstream: JetStreamManager, stream: string): Promise<boolean> {
+  return await jetstream.streams.info(stream).then(
+    () => true,
+    () => false,
+  );
 }
 
 export function isLiving(state: NodeLease['state']): boolean {
   return state === 'alive' || state === 'draining';
 }
 
-/** Pure: the same facts make the same status. */
+/**
+ * Pure: the same facts make the same status.
+ * @param known `deleted`: the store is gone, its log streams are there; undefined: neither is visible here
+ */
 export function compose(
   cluster: string,
-  facts: LeaseFacts | undefined,
+  known: LeaseFacts | 'deleted' | undefined,
   answered: Answered,
   heard: Heard,
   streams: readonly Row[],
 ): ClusterStatus {
+  const facts = known === 'deleted' ? undefined : known;
   const record = facts?.record ?? null;
   const partitionCount = answered.cluster?.partitionCount ?? record?.partitionCount ?? 0;
   const owners = ownersOf(answered.cluster, heard);
@@ -100,11 +117,14 @@ export function compose(
     const owned = partitions.filter(({ owner }) => owner === node);
     return { node, lease, incarnation, owned: owned.map(({ partition, epoch }) => ({ partition, epoch })) };
   });
-  const unowned =
-    answered.cluster?.unowned ?? partitions.filter(({ owner }) => owner === null).map(({ partition }) => partition);
-  const warnings = [...nodes.flatMap(silenceOf), ...differingViews(heard), ...streams.flatMap(problemsOf)];
-  if (facts?.problem !== undefined) warnings.push(facts.problem);
-  if (facts === undefined) {
+  const ownerless = partitions.filter(({ owner }) => owner === null || isGone(leases.get(owner)));
+  const ofAnswer = answered.cluster?.unowned ?? [];
+  const unowned = [...new Set([...ofAnswer, ...ownerless.map(({ partition }) => partition)])].sort((a, b) => a - b);
+  const problems = [...nodes.flatMap(silenceOf), ...streams.flatMap(problemsOf)];
+  if (facts?.problem !== undefined) problems.push(facts.problem);
+  if (known === 'deleted') problems.push(storeGone(cluster));
+  const warnings = [...problems, ...differingViews(heard)];
+  if (known === undefined) {
     warnings.push('leases and log streams are not visible to this NATS user: they may lie in another account');
   }
   return {
@@ -117,7 +137,17 @@ export function compose(
     streams,
     unanswered: answered.failure,
     warnings,
+    problems,
   };
+}
+
+/** A node that nobody hears of any more may still be named by an answer that is older. */
+function isGone(lease: NodeLease | undefined): boolean {
+  return lease !== undefined && !isLiving(lease.state);
+}
+
+function storeGone(cluster: string): string {
+  return `the store KV_${leaseBucket(cluster)} does not exist any more, but the log streams do: it was deleted`;
 }
 
 type Ownership = { readonly owner: string; readonly epoch: number | null };

@@ -43,7 +43,7 @@ function wrongLines(content: string): string[] {
   const head = hasHead ? first : names.length === 4 ? `group,${plain}` : plain;
   const wrong = lines.slice(hasHead ? 1 : 0).flatMap(({ text, number }) => {
     const problem = problemOf(`${head}\n${text}`);
-    return problem === undefined ? [] : [`line ${number} ${problem.replace(/^entry 1 /, '')}`];
+    return problem === undefined ? [] : [`line ${number} ${problem.replace(/^.*?entry 1 /, '')}`];
   });
   const more = wrong.length - WRONG_SHOWN_MAX;
   return more > 0 ? [...wrong.slice(0, WRONG_SHOWN_MAX), `and ${more} lines more`] : wrong;
