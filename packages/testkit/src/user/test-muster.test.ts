@@ -18,6 +18,15 @@ afterEach(async () => {
 const byPartition = [0, 1, 2, 3].map((partition) => ({ key: `k${partition}`, partition, value: partition }));
 
 describe('Muster in memory', () => {
+  it.each([
+    [{ topic: [] }, /no such option: topic; options are topics, coordinators/],
+    [{ topics: 'orders' }, /topics: a list of/],
+    [{ coordinators: 0 }, /coordinators: a whole number/],
+    [{ topics: [{ name: 'orders', partition: 4 }] }, /no such option: partition/],
+  ])('refuses %j', async (options, message) => {
+    await expect(createTestMuster(options as never)).rejects.toThrow(message);
+  });
+
   it('runs a handler over what was produced and commits it', async () => {
     const test = await setUp();
     await test.produce('orders', ...byPartition);

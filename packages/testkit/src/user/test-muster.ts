@@ -16,6 +16,7 @@ import {
   type Key,
   type Logger,
   Muster,
+  MusterError,
   silentLogger,
   type TopicOptions,
 } from '@muster/worker';
@@ -52,8 +53,30 @@ const PARTITIONS = 4;
 const UNTIL_MS = 120_000;
 const START_MS = 20_000;
 
-/** @returns Muster in memory with its coordinators running and its topics made */
+/** What each option must be, said where it is something else. */
+const optionChecks: Readonly<Record<keyof TestMusterOptions, readonly [(value: unknown) => boolean, string]>> = {
+  topics: [Array.isArray, 'a list of { name, partitions }'],
+  coordinators: [(value) => Number.isInteger(value) && Number(value) >= 1, 'a whole number of at least 1'],
+  initialRebalanceDelayMs: [(value) => typeof value === 'number' && value >= 0, 'a number of milliseconds'],
+  logger: [(value) => typeof value === 'object' && value !== null, 'an object with debug, info, warn, error'],
+};
+
+/** A misspelt option is an error: without its topic a test would wait for messages that nobody can send. */
+function requireOptions(options: TestMusterOptions): void {
+  const refuse = (why: string) => {
+    throw new MusterError('INVALID_ARGUMENT', `createTestMuster: ${why}`);
+  };
+  const checks = new Map(Object.entries(optionChecks));
+  for (const [name, value] of Object.entries(options)) {
+    const check = checks.get(name);
+    if (check === undefined) refuse(`no such option: ${name}; options are ${[...checks.keys()].join(', ')}`);
+    else if (value !== undefined && !check[0](value)) refuse(`${name}: ${check[1]}`);
+  }
+}
+
+/** @returns Muster in memory with its coordinators running and its topics made; throws MusterError INVALID_ARGUMENT */
 export async function createTestMuster(options: TestMusterOptions = {}): Promise<TestMuster> {
+  requireOptions(options);
   const test = new TestMuster(options);
   for (let node = 1; node <= (options.coordinators ?? 1); node += 1) await test.startCoordinator(`coordinator-${node}`);
   for (const topic of options.topics ?? []) await test.settle(test.muster.topics.create(topic));
