@@ -16,6 +16,7 @@ const accounts = new Map();
 
 /** The transaction: refuses an owner of an earlier generation, ignores an offset that is in already. */
 function book({ partition, offset, generation, value }) {
+  // In SQL: INSERT ... ON CONFLICT DO NOTHING. Without it the first UPDATE finds no row, which looks like being fenced.
   const row = accounts.get(partition) ?? { generation: -1, offset: -1, sum: 0 };
   if (generation < row.generation)
     throw new Error(`fenced: generation ${generation} is over, ${row.generation} has written`);

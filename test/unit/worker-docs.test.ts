@@ -18,6 +18,7 @@ import {
 } from '@muster/protocol';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { adminArguments } from '../../packages/worker/src/check-admin.js';
 import { optionFields } from '../../packages/worker/src/check-options.js';
 import { workerErrors } from '../../packages/worker/src/errors.js';
 import { consumerSettings, memberSettings } from '../../packages/worker/src/options.js';
@@ -105,6 +106,19 @@ describe('docs/worker.md', () => {
 
   it.each(Object.entries(optionFields))('has a table of exactly the options of %s', (what, fields) => {
     expect(namesIn(rowsOf(what)).sort()).toEqual(Object.keys(fields).sort());
+  });
+
+  it('names every call of administration with its options', () => {
+    const from = worker.indexOf('\n## Admin\n');
+    const text = worker.slice(from, worker.indexOf('\n## Testing\n'));
+    const options = Object.entries(adminArguments).flatMap(([call, { shape }]) => [
+      call,
+      ...Object.values(shape as Record<string, z.ZodType>).flatMap((argument) =>
+        argument instanceof z.ZodOptional ? fieldsOf(argument.unwrap() as z.ZodType) : [],
+      ),
+    ]);
+    expect(options.length).toBeGreaterThan(25);
+    expect([...new Set(options)].filter((name) => !new RegExp(`\\b${name}\\b`).test(text))).toEqual([]);
   });
 
   it('says the defaults that a consumer has', () => {
