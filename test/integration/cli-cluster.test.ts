@@ -154,8 +154,12 @@ describe('the cluster', () => {
     expect(code).toBe(1);
     await ok('groups', 'describe', group);
     const list = await cli('groups', 'list', ...guest);
-    expect(list.stderr).toMatch(/NATS permissions deny .*muster\.real\.all/);
-    expect(list.code).toBe(5);
+    expect(list.stderr).toMatch(/^error: NATS permissions deny .*publish to muster\.real\.all\n.*accounts\.conf.*\n$/);
+    expect(list.code).toBe(1);
+    const status = await cli('cluster', 'status', ...guest);
+    expect(status.stdout).toMatch(/\nn1 .*alive/);
+    expect(status.stderr).toMatch(/muster\.real\.all/);
+    expect(status.code).toBe(1);
   });
 
   it('is found through a NATS context', async () => {

@@ -6,13 +6,14 @@
 
 import { bytesCodec } from '@muster/worker';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { type AskingFlags, asking, examples } from './commands.js';
+import { type AskingFlags, asking, examples, notes } from './commands.js';
 import { exitCodes } from './exit-codes.js';
 import { CliError } from './failure.js';
 import type { Cli } from './io.js';
 import { type From, lookAt } from './look.js';
 import { MessageWriter, type ShownMessage } from './message-writer.js';
 import { type Session, withSession } from './session.js';
+import { troubleLogger } from './trouble-logger.js';
 import { collectTopics, duration, durationOption, integer, moment, type TopicChoice } from './values.js';
 
 type ConsumeFlags = AskingFlags & {
@@ -25,7 +26,8 @@ type ConsumeFlags = AskingFlags & {
 
 /** How long a group may take to let us in; without a coordinator nobody ever would. */
 const JOIN_TIMEOUT_MS = 30_000;
-const CLOSE_TIMEOUT_MS = 10_000;
+/** Somebody waits for the prompt: what could not be committed by then comes again. */
+const CLOSE_TIMEOUT_MS = 3_000;
 
 export function addConsume(program: Command, cli: Cli): void {
   const consume = program
@@ -47,11 +49,20 @@ export function addConsume(program: Command, cli: Cli): void {
     'muster consume orders:3 --from 10m --idle 2s -o json | jq .value',
     'muster consume orders --group billing --max-messages 100',
   );
-  asking(consume).action((topics: string[], flags: ConsumeFlags) =>
+  notes(
+    consume,
+    'With --group: --timeout bounds the joining, 30 s where it is not given; it may take that long where other members have to give up',
+    'partitions first. --idle counts from the first assignment. While no coordinator answers, messages that were assigned go on being shown',
+    'and a line on standard error says so.',
+  );
+  asking(consume).action((topics: string[], flags: ConsumeFlags, command: Command) =>
     withSession(cli, flags, async (session) => {
       const choices = topics.reduce<readonly TopicChoice[]>((before, text) => collectTopics(text, before), []);
       if (flags.group === undefined) await justLook(session, choices, flags);
-      else await consumeInGroup(session, flags.group, choices, flags);
+      else {
+        const isGiven = command.getOptionValueSource('timeout') === 'cli';
+        await consumeInGroup(session, flags.group, choices, flags, isGiven ? flags.timeout : JOIN_TIMEOUT_MS);
+      }
       return exitCodes.ok;
     }),
   );
@@ -90,6 +101,7 @@ async function consumeInGroup(
   group: string,
   choices: readonly TopicChoice[],
   flags: ConsumeFlags,
+  joinTimeoutMs: number,
 ): Promise<void> {
   const { io, muster } = session;
   if (choices.some(({ partitions }) => partitions !== undefined)) {
@@ -117,7 +129,8 @@ async function consumeInGroup(
     group,
     topics: choices.map(({ topic }) => topic),
     codec: bytesCodec,
-    joinTimeoutMs: JOIN_TIMEOUT_MS,
+    joinTimeoutMs,
+    logger: troubleLogger(io),
     start: flags.from.kind === 'time' ? { timeMs: flags.from.atMs } : flags.from.kind,
   });
   const consumer = await joining.catch((thrown: unknown) => {

@@ -75,7 +75,8 @@ const verdicts: Readonly<Record<string, Verdict>> = {
   STREAM_UNAVAILABLE: { exitCode: exitCodes.unreachable, advice: checkJetStream },
   GROUP_AUTHORIZATION_FAILED: {
     exitCode: exitCodes.failed,
-    advice: 'this NATS user may not do that; use another context or user',
+    advice:
+      'this NATS user may not do that: use another context or user, or see deploy/nats/accounts.conf for the permissions it needs',
   },
 };
 

@@ -6,6 +6,7 @@ import { connectNats } from '@muster/nats';
 import { type Admin, connect, type Muster, silentLogger } from '@muster/worker';
 import type { NatsConnection } from 'nats';
 import { type Connection, type ConnectionFlags, readConnection, requireFiles } from './connection.js';
+import { Denials } from './denial.js';
 import type { Cli, Io } from './io.js';
 import { missingCluster } from './known-cluster.js';
 
@@ -16,14 +17,19 @@ export interface Session {
   readonly admin: Admin;
   /** For what JetStream itself can tell. */
   readonly nats: NatsConnection;
+  /** For what may be forbidden while the rest goes on. */
+  readonly denials: Denials;
 }
 
 const CLOSE_TIMEOUT_MS = 5_000;
+const DEFAULT_INBOX = '_INBOX.';
 
 /** What a command may do that others may not. */
 export interface SessionOptions {
   /** A cluster that nobody knows yet is fine: it is said, and the command goes on. */
   readonly isNewClusterFine?: boolean;
+  /** The command shows what it may see: it guards by itself what it cannot do without. */
+  readonly guardsItself?: boolean;
 }
 
 /**
@@ -34,31 +40,42 @@ export async function withSession(
   cli: Cli,
   flags: ConnectionFlags,
   run: (session: Session) => Promise<number>,
-  { isNewClusterFine = false }: SessionOptions = {},
+  { isNewClusterFine = false, guardsItself = false }: SessionOptions = {},
 ): Promise<void> {
   const { io } = cli;
   const connection = await readConnection(flags, io);
   await requireFiles(connection.nats);
   const nats = await connectNats(connection.nats);
-  try {
+  const { inboxPrefix } = connection.nats;
+  const ofCluster = `muster.${connection.cluster}.`;
+  // F1 Who guards itself does without what JetStream does not tell.
+  const denials = new Denials(
+    nats,
+    inboxPrefix ?? DEFAULT_INBOX,
+    (subject) => !subject.startsWith(`${ofCluster}g.`) && (!guardsItself || subject.startsWith(ofCluster)),
+  );
+  const work = async (): Promise<number> => {
     const missing = await missingCluster(nats, connection.cluster, connection.timeoutMs);
     if (missing !== undefined && !isNewClusterFine) throw missing;
     if (missing !== undefined) io.err(`note: ${missing.message}\n`);
-    const { inboxPrefix } = connection.nats;
+    denials.arm();
     const muster = await connect({
       cluster: connection.cluster,
       clientId: 'muster-cli',
       connection: nats,
-      // What NATS forbids is told only there: without it a forbidden list would look like a cluster that is not there.
-      logger: { ...silentLogger, error: (message, fields = {}) => io.err(`${message} ${JSON.stringify(fields)}\n`) },
+      logger: silentLogger,
       ...(inboxPrefix === undefined ? {} : { inboxPrefix }),
     });
     try {
       const admin = muster.admin({ timeoutMs: connection.timeoutMs });
-      cli.exitCode = await run({ io, connection, muster, admin, nats });
+      const session = { io, connection, muster, admin, nats, denials };
+      return await (guardsItself ? run(session) : denials.guard(() => run(session)));
     } finally {
       await muster.close({ timeoutMs: CLOSE_TIMEOUT_MS });
     }
+  };
+  try {
+    cli.exitCode = await work();
   } finally {
     await nats.close();
   }

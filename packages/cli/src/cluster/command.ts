@@ -40,19 +40,24 @@ export function addCluster(program: Command, cli: Cli): void {
     'A line on standard error says what is wrong. --partitions and --streams exclude each other; -o json has both.',
   );
   asking(status).action((flags: StatusFlags) =>
-    withSession(cli, flags, async (session) => {
-      if (flags.partitions === true && flags.streams === true) {
-        throw new CliError(exitCodes.usage, 'give --partitions or --streams, not both', '-o json has both');
-      }
-      const found = await gatherStatus(session);
-      if (found.nodes.length === 0 && found.unanswered !== undefined) {
-        for (const problem of found.problems) session.io.err(`${problem}\n`);
-        if (found.problems.length > 0) session.io.err(`${restoring}\n`);
-        throw found.unanswered;
-      }
-      write(session, flags, found);
-      return verdict(session, found);
-    }),
+    withSession(
+      cli,
+      flags,
+      async (session) => {
+        if (flags.partitions === true && flags.streams === true) {
+          throw new CliError(exitCodes.usage, 'give --partitions or --streams, not both', '-o json has both');
+        }
+        const found = await gatherStatus(session);
+        if (found.nodes.length === 0 && found.unanswered !== undefined) {
+          for (const problem of found.problems) session.io.err(`${problem}\n`);
+          if (found.problems.length > 0) session.io.err(`${restoring}\n`);
+          throw found.unanswered;
+        }
+        write(session, flags, found);
+        return verdict(session, found);
+      },
+      { guardsItself: true },
+    ),
   );
   addRestoreLog(cluster, cli);
 }

@@ -53,13 +53,15 @@ type Heard = ReadonlyMap<string, Heartbeat>;
 type Answered = { readonly cluster: ClusterDescription | undefined; readonly failure: unknown };
 
 export async function gatherStatus(session: Session): Promise<ClusterStatus> {
-  const { admin, connection, nats } = session;
+  const { admin, connection, nats, denials } = session;
   const { cluster } = connection;
   const jetstream = await manager(session);
-  const asking = admin.describeCluster().then(
-    (description): Answered => ({ cluster: description, failure: undefined }),
-    (failure: unknown): Answered => ({ cluster: undefined, failure }),
-  );
+  const asking = denials
+    .guard(() => admin.describeCluster())
+    .then(
+      (description): Answered => ({ cluster: description, failure: undefined }),
+      (failure: unknown): Answered => ({ cluster: undefined, failure }),
+    );
   const read = await readLeases(jetstream, cluster);
   const facts = typeof read === 'string' ? undefined : read;
   // In the account of the log streams the store is, too: where they are and it is not, somebody has deleted it.
