@@ -4,12 +4,13 @@
  */
 
 import { spawn } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RealCluster } from '../world/real-cluster.js';
 
-const folder = fileURLToPath(new URL('../../docs/examples/', import.meta.url));
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const folder = `${root}docs/examples/`;
 const RUN_MS_MAX = 60_000;
 
 let cluster: RealCluster;
@@ -54,6 +55,33 @@ describe('an example', () => {
     const { code, output } = await run('--test', `${folder}billing.test.mjs`);
     expect(code, output).toBe(0);
     expect(output).toMatch(/pass 3/);
+  });
+
+  it('of the README runs as it stands, from a folder inside of the workspace, and ends in order at SIGTERM', async () => {
+    const readme = readFileSync(`${root}README.md`, 'utf8');
+    const program = readme.match(/\n```js\n(.*?)\n```\n/s)?.[1] ?? '';
+    const place = mkdtempSync(`${root}node_modules/.readme-`);
+    try {
+      const where = `servers: ${JSON.stringify(cluster.nats.urls)}, cluster: '${cluster.name}'`;
+      expect(program).toContain("servers: 'nats://127.0.0.1:4222'");
+      writeFileSync(
+        `${place}/app.mjs`,
+        program.replace("servers: 'nats://127.0.0.1:4222'", where).replace(/'orders'/g, "'readme'"),
+      );
+      const child = spawn(process.execPath, [`${place}/app.mjs`], { timeout: RUN_MS_MAX });
+      let output = '';
+      for (const stream of [child.stdout, child.stderr]) {
+        stream.setEncoding('utf8').on('data', (text: string) => {
+          output += text;
+          if (/^\d+ 1 40\n$/.test(output)) child.kill('SIGTERM');
+        });
+      }
+      const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
+      expect(code, output).toBe(0);
+      expect(output).toMatch(/^\d+ 1 40\n$/);
+    } finally {
+      rmSync(place, { recursive: true });
+    }
   });
 
   it('has a run here, whatever its name', () => {
