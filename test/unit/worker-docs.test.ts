@@ -18,7 +18,7 @@ import {
 } from '@muster/protocol';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { adminArguments } from '../../packages/worker/src/check-admin.js';
+import { adminArguments } from '../../packages/worker/src/check-arguments.js';
 import { optionFields } from '../../packages/worker/src/check-options.js';
 import { workerErrors } from '../../packages/worker/src/errors.js';
 import { consumerSettings, memberSettings } from '../../packages/worker/src/options.js';

@@ -1,6 +1,6 @@
 /**
  * Looking at groups and changing them from outside. Every call is bounded by its timeout and answers per item; what it is given is checked
- * first (check-admin.ts): all of them throw MusterError INVALID_ARGUMENT.
+ * first (check-arguments.ts): all of them throw MusterError INVALID_ARGUMENT.
  */
 
 import {
@@ -13,7 +13,7 @@ import {
   memberId,
   type TopicPartition,
 } from '@muster/protocol';
-import { checkArguments } from './check-admin.js';
+import { checkArguments } from './check-arguments.js';
 import { asMusterError, MusterError, type MusterErrorCode } from './errors.js';
 import { eachAtMost } from './gate.js';
 import { consumersOf, lagOf, type PartitionLag } from './lag.js';

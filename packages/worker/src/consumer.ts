@@ -6,6 +6,7 @@
  */
 
 import type { TopicPartition } from '@muster/protocol';
+import { checkArguments } from './check-arguments.js';
 import { checkOptions } from './check-options.js';
 import type { Codec } from './codecs.js';
 import type { Committer } from './committer.js';
@@ -222,17 +223,20 @@ export class Consumer<Value> {
    * first message not handled or beyond what was delivered.
    */
   async commit(offsets: readonly (TopicPartition & { readonly offset: number })[] = []): Promise<void> {
+    checkArguments('consumer.commit', { offsets });
     for (const { offset, ...place } of offsets) this.#laneOf(place).markTo(offset);
     await this.#committer.flush([...this.#ownership.lanes()], COMMIT_TIMEOUT_MS);
   }
 
   /** Delivers nothing of these partitions (default: all owned) until `resume`. Ownership and reading ahead go on. */
   pause(partitions: readonly TopicPartition[] = this.assignment()): void {
+    checkArguments('consumer.pause', { partitions });
     for (const lane of partitions.map((place) => this.#laneOf(place))) lane.pause();
   }
 
   /** Goes on with these partitions (default: all owned). Throws MusterError NOT_ASSIGNED, as `pause`. */
   resume(partitions: readonly TopicPartition[] = this.assignment()): void {
+    checkArguments('consumer.resume', { partitions });
     for (const lane of partitions.map((place) => this.#laneOf(place))) lane.resume();
   }
 
@@ -257,7 +261,7 @@ export class Consumer<Value> {
    * Throws MusterError UNKNOWN_TOPIC, INVALID_ARGUMENT; then nothing changes.
    */
   async subscribe(topics: readonly (string | TopicSpec)[]): Promise<void> {
-    if (topics.length === 0) throw new MusterError('INVALID_ARGUMENT', 'a consumer needs a topic');
+    checkArguments('consumer.subscribe', { topics });
     const names = this.#declared(topics);
     requireNoLoop(this.#own, names);
     await this.#context.topics.require(topics);
@@ -280,6 +284,7 @@ export class Consumer<Value> {
   async assigned(
     options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {},
   ): Promise<TopicPartition[]> {
+    checkArguments('consumer.assigned', { options });
     const { clock } = this.#context.environment;
     const timeoutMs = options.timeoutMs ?? this.#settings.joinTimeoutMs;
     const deadlineAt = clock.now() + timeoutMs;

@@ -10,7 +10,7 @@
  */
 
 import type { DescribeReply } from '@muster/protocol';
-import { checkArguments } from './check-admin.js';
+import { checkArguments } from './check-arguments.js';
 import type { Clock } from './clock.js';
 import { asMusterError, MusterError } from './errors.js';
 import type { PartitionLag } from './lag.js';

@@ -6,7 +6,7 @@
  */
 
 import { decodeToken, encodeToken, type MonotonicMs, type Subjects, utf8Decode, utf8Encode } from '@muster/protocol';
-import { checkArguments } from './check-admin.js';
+import { checkArguments } from './check-arguments.js';
 import { checkOptions } from './check-options.js';
 import type { Clock } from './clock.js';
 import { asMusterError, MusterError } from './errors.js';
@@ -108,6 +108,7 @@ export class Topics {
   async describe(name: string): Promise<TopicSpec> {
     const known = this.#known.get(name);
     if (known !== undefined && this.#clock.now() < known.untilMs) return known.spec;
+    checkArguments('topics.describe', { name });
     const spec = await this.#read(name);
     if (spec === undefined) throw new MusterError('UNKNOWN_TOPIC', name);
     this.#remember(spec, this.#clock.now());
@@ -135,6 +136,7 @@ export class Topics {
 
   /** @returns the topics by name; those that do not exist are missing from it. Throws MusterError STREAM_UNAVAILABLE */
   async describeAll(names: readonly string[]): Promise<Map<string, TopicSpec>> {
+    checkArguments('topics.describeAll', { names });
     const found = new Map<string, TopicSpec>();
     for (const name of names) {
       try {
@@ -157,7 +159,7 @@ export class Topics {
 
   /** Deletes the topic with its stream and all messages. Throws MusterError UNKNOWN_TOPIC, STREAM_UNAVAILABLE. */
   async delete(name: string): Promise<void> {
-    checkArguments('deleteTopics', { names: [name] });
+    checkArguments('topics.delete', { name });
     const spec = await this.#read(name);
     if (spec === undefined) throw new MusterError('UNKNOWN_TOPIC', name);
     this.#known.delete(name);

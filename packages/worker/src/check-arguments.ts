@@ -1,6 +1,7 @@
 /**
- * Arguments of administration as they come from programs without types: checked before anything is asked or deleted, and what is wrong is
- * said with what is allowed. A text where a list is meant would be taken letter by letter, and `deleteTopics('abc')` would delete three topics.
+ * Arguments of calls, above all of administration, as they come from programs without types: checked before anything is asked or
+ * deleted, and what is wrong is said with what is allowed. A text where a list is meant would be taken letter by letter, and
+ * `deleteTopics('abc')` would delete three topics.
  *
  * Does not say whether a group, topic or partition exists: that is the answer, item by item.
  * A1 one schema per call, its arguments by name in their order. A2 a misspelt option is an error; what is passed as an item may carry more
@@ -82,6 +83,23 @@ const member = z
 const group = name('group');
 const stable = options({ stable: flag });
 
+const topicsWanted = listOf(
+  z.union([name('topic'), z.looseObject({ name: z.string() })], allowed('the name of a topic')),
+  'topic names',
+).min(1, { error: 'at least one topic' });
+
+/** A1. Calls of a consumer and of the topic registry; not those made for every message. */
+export const otherArguments = {
+  'consumer.subscribe': z.strictObject({ topics: topicsWanted }),
+  'consumer.pause': z.strictObject({ partitions: places }),
+  'consumer.resume': z.strictObject({ partitions: places }),
+  'consumer.commit': z.strictObject({ offsets: listOf(place, '{ topic, partition, offset }') }),
+  'consumer.assigned': z.strictObject({ options: options({ timeoutMs: z.number().min(0).optional(), signal }) }),
+  'topics.describe': z.strictObject({ name: name('topic') }),
+  'topics.describeAll': z.strictObject({ names: names('topic') }),
+  'topics.delete': z.strictObject({ name: name('topic') }),
+} as const;
+
 /** A1. Every call of `Admin` that takes anything, and of its lag monitor. */
 export const adminArguments = {
   admin: z.strictObject({ options: options({ timeoutMs: ms.optional() }) }),
@@ -122,9 +140,11 @@ export const adminArguments = {
   deleteTopics: z.strictObject({ names: names('topic') }),
 } as const;
 
+const schemas = { ...adminArguments, ...otherArguments } as const;
+
 /** @throws MusterError INVALID_ARGUMENT naming the argument that is wrong, and what is allowed */
-export function checkArguments(call: keyof typeof adminArguments, given: Readonly<Record<string, unknown>>): void {
-  const schema = adminArguments[call];
+export function checkArguments(call: keyof typeof schemas, given: Readonly<Record<string, unknown>>): void {
+  const schema = schemas[call];
   const parsed = schema.safeParse(given);
   if (parsed.success) return;
   throw new MusterError('INVALID_ARGUMENT', `${call}: ${problemsIn(parsed.error, schema).join('; ')}`);

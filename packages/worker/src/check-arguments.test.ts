@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { consumerScene } from '../test/consumer-scene.js';
 import type { Admin } from './admin.js';
-import { adminArguments } from './check-admin.js';
+import { adminArguments } from './check-arguments.js';
 
 /** Calls as they come from programs without types, each with what the refusal says. */
 const refused: readonly (readonly [call: keyof Admin, given: readonly unknown[], message: RegExp])[] = [
@@ -77,8 +77,28 @@ describe('a call of administration', () => {
     await expect(watching.next()).rejects.toThrow(/watch: options: no such option: interval/);
   });
 
-  test('of the registry takes the name of a topic and nothing else', async () => {
+  test.each([
+    ['describe', undefined, /topics\.describe: name: the name of a topic, not undefined/],
+    ['describeAll', 'ab', /topics\.describeAll: names: a list of topic names, not "ab"/],
+    ['delete', { name: 'a' }, /topics\.delete: name: the name of a topic, not \{"name":"a"\}/],
+  ] as const)('of the registry, %s, is refused with %j', async (call, given, message) => {
     const { muster } = consumerScene();
-    await expect(muster.topics.delete(undefined as never)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    await expect(muster.topics[call](given as never)).rejects.toThrow(message);
+  });
+
+  test.each([
+    ['subscribe', 'orders', /topics: a list of topic names, not "orders"/],
+    ['subscribe', [{ topic: 'orders' }], /topics\.0: the name of a topic, not \{"topic":"orders"\}/],
+    ['subscribe', [], /topics: at least one topic/],
+    ['pause', { topic: 'orders', partition: 0 }, /partitions: a list of \{ topic, partition \}/],
+    ['resume', [{ topic: 'orders', partitions: [0] }], /partitions\.0\.partition: a whole number/],
+    ['commit', { topic: 'orders' }, /offsets: a list of \{ topic, partition, offset \}/],
+    ['assigned', { timeout: 5 }, /no such option: timeout; options are timeoutMs, signal/],
+  ] as const)('of a consumer, %s, is refused with %j', async (call, given, message) => {
+    const { consume, muster } = consumerScene();
+    const consumer = await consume();
+    const calling = (async () => await consumer[call](given as never))();
+    await expect(calling).rejects.toMatchObject({ code: 'INVALID_ARGUMENT', message: expect.stringMatching(message) });
+    await muster.close();
   });
 });
