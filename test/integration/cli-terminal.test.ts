@@ -309,10 +309,12 @@ describe('in a terminal', () => {
     const topic = await scene.newTopic(2);
     const group = await scene.newGroup(topic);
     const child = scene.inTerminal(['groups', 'watch', group, '--interval', '200ms']);
-    await until('it has looked twice', () => child.stdout.split('\u001b[2J').length > 3);
+    await until('it has looked twice', () => child.stdout.split('\u001b[H').length > 3);
     child.type('\u0003');
     const { code, stdout } = await child.ended;
     expect(stdout).toMatch(new RegExp(`${group}: Empty, generation`));
+    // What one can scroll back to stays.
+    expect(stdout).not.toContain('\u001b[3J');
     expect(code).toBe(0);
   });
 

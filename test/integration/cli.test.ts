@@ -251,6 +251,14 @@ describe('a group with members', () => {
     expect(first).toMatchObject({ group, generation: 1, members: 1, moved: 2, cause: expect.stringMatching(/join/) });
   });
 
+  it('is watched as one CSV with the time in each line', async () => {
+    const text = await ok('groups', 'watch', group, '--interval', '100ms', '--count', '2', '-o', 'csv');
+    const lines = text.trimEnd().split('\n');
+    expect(lines).toHaveLength(5);
+    expect(lines[0]).toMatch(/^at,group,topic,/);
+    for (const line of lines.slice(1)) expect(line).toMatch(new RegExp(`^\\d{4}-.*Z,${group},`));
+  });
+
   it('is watched as often as wanted', async () => {
     const looks = (await ok('groups', 'watch', group, '--interval', '100ms', '--count', '3', '-o', 'json'))
       .trim()
@@ -387,6 +395,9 @@ describe('offsets of a group', () => {
     await ok('groups', 'reset-offsets', copy, '--all-topics', '--to-earliest', '--execute');
     await ok('groups', 'reset-offsets', copy, '--from-file', file, '--execute');
     expect(await offsetsOf(copy)).toEqual(await offsetsOf(group));
+    const nobody = await cli('groups', 'reset-offsets', copy, '--from-group', 'nope', '--execute');
+    expect(nobody).toMatchObject({ code: 3, stderr: expect.stringContaining('group "nope" does not exist') });
+    expect(nobody.stderr).toContain('nothing was changed');
     const both = await ok('groups', 'reset-offsets', group, copy, '--all-topics', '--to-current', '--export');
     expect(both).toContain(`${copy},${topic},1,3\n`);
   });
@@ -410,10 +421,18 @@ describe('offsets of a group', () => {
 
   it('are deleted, some of them or with their group', async () => {
     const topic = await newTopic(2);
-    const group = await newGroup(topic);
+    const [group, second] = [await newGroup(topic), await newGroup(topic)];
     await ok('groups', 'delete-offsets', group, '--topic', `${topic}:0`, '--force');
     expect(await offsetsOf(group)).toEqual({ [`${topic}:1`]: 3 });
     expect(await cli('groups', 'delete-offsets', group, '--topic', 'nope', '--force')).toMatchObject({ code: 3 });
+    const none = await cli('groups', 'delete-offsets', group, '--topic', `${topic}:0,7`, '--force', '-o', 'csv');
+    expect(none.stdout).toContain(`${topic},0,NO_COMMITTED_OFFSET\n${group},${topic},7,NO_COMMITTED_OFFSET\n`);
+    expect(none.code).toBe(3);
+    const partly = await cli('groups', 'delete-offsets', second, '--topic', topic, '--topic', 'nope', '--force');
+    expect(partly.stdout).toMatch(/ 1 +deleted\n.* nope +- +UNKNOWN_TOPIC\n$/);
+    expect(partly.code).toBe(6);
+    const named = await cli('groups', 'delete', 'nope', '--force', '-o', 'name');
+    expect(named).toMatchObject({ code: 3, stdout: '' });
     const deleted = await cli('groups', 'delete', group, 'nope', '--force', '-o', 'csv');
     expect(deleted.stdout).toBe(`group,result\n${group},deleted\nnope,GROUP_ID_NOT_FOUND\n`);
     expect(deleted.stderr).toMatch(/^error: nope: the group does not exist\n/);

@@ -85,6 +85,7 @@ async function justLook(session: Session, choices: readonly TopicChoice[], flags
   const ending = new Ending(session.io.interrupted(), flags);
   const writer = new MessageWriter(session.io, flags.output, flags.raw === true);
   ending.begin();
+  sayWhat(session, choices, 'without a group');
   try {
     await lookAt(session, choices, flags.from, ending.signal, async (message) => {
       if (ending.signal.aborted) return;
@@ -122,6 +123,7 @@ async function consumeInGroup(
   const writer = new MessageWriter(io, flags.output, flags.raw === true);
   const { signal } = ending;
   if (signal.aborted) return;
+  sayWhat(session, choices, `as a member of group ${group}`);
   // Closing everything also ends a join that no coordinator answers.
   const giveUp = () => void muster.close({ timeoutMs: CLOSE_TIMEOUT_MS });
   signal.addEventListener('abort', giveUp, { once: true });
@@ -159,6 +161,13 @@ async function consumeInGroup(
     ending.close();
     await consumer.close({ timeoutMs: CLOSE_TIMEOUT_MS });
   }
+}
+
+/** A person before a terminal on which nothing comes should know what is waited for. */
+function sayWhat({ io }: Session, choices: readonly TopicChoice[], how: string): void {
+  if (!io.isTerminal) return;
+  const names = choices.map(({ topic, partitions }) => (partitions === undefined ? topic : `${topic}:${partitions}`));
+  io.err(`consuming ${names.join(', ')} ${how}; Ctrl-C ends it\n`);
 }
 
 /** Ends at Ctrl-C, after enough messages, or when nothing comes any more; whichever is first. */

@@ -50,7 +50,10 @@ const verdicts: Readonly<Record<string, Verdict>> = {
     exitCode: exitCodes.conflict,
     advice: 'give the --partitions and --subject that the stream really has',
   },
-  NO_COMMITTED_OFFSET: { exitCode: exitCodes.notFound, advice: 'choose another start, such as earliest' },
+  NO_COMMITTED_OFFSET: {
+    exitCode: exitCodes.notFound,
+    advice: 'choose another start, such as earliest; "muster groups describe <group>" shows the offsets that there are',
+  },
   NON_EMPTY_GROUP: { exitCode: exitCodes.conflict, advice: stopMembers },
   GROUP_SUBSCRIBED_TO_TOPIC: { exitCode: exitCodes.conflict, advice: stopMembers },
   TOPIC_EXISTS: {

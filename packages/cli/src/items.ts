@@ -36,7 +36,9 @@ export function showItems(
 ): ExitCode {
   const rows = items.map(({ row, error }) => ({ ...row, result: error === 'NONE' ? shape.done : error }));
   const columns = [...shape.columns, { key: 'result', title: 'RESULT' }];
-  show(io, format, { columns, rows, name: shape.name, empty: shape.empty });
+  // Names are for what comes after in a pipe: only of what was done.
+  const shown = format === 'name' ? rows.filter((_, at) => items[at]?.error === 'NONE') : rows;
+  show(io, format, { columns, rows: shown, name: shape.name, empty: items.length === 0 ? shape.empty : '' });
   const failed = items.filter(({ error }) => error !== 'NONE');
   for (const error of new Set(failed.map((item) => item.error))) {
     const { advice } = verdictOf(error);

@@ -10,7 +10,7 @@ import { CliError } from './failure.js';
 import { aborted } from './io.js';
 import type { ShownMessage } from './message-writer.js';
 import type { Session } from './session.js';
-import { noSuchPartition, subjectOf } from './stream-facts.js';
+import { manager, noSuchPartition, subjectOf } from './stream-facts.js';
 import type { TopicChoice } from './values.js';
 
 const NANOS_PER_MS = 1_000_000;
@@ -42,6 +42,7 @@ export async function lookAt(
     if (why !== undefined) throw new CliError(exitCodes.notFound, why, 'leave out the partitions to see all of them');
     topics.push([topic, partitions]);
   }
+  if (from.kind === 'offset') for (const [topic] of topics) await sayWhereEndIs(session, topic, from.offset);
   try {
     for (const [topic, partitions] of topics) {
       const options = startOf(consumerOpts(), from).orderedConsumer().bindStream(topic.stream);
@@ -61,6 +62,13 @@ export async function lookAt(
   } finally {
     for (const reader of readers) reader.unsubscribe();
   }
+}
+
+/** Nothing comes for as long as the stream has not got there: that should not look like an empty topic. */
+async function sayWhereEndIs(session: Session, topic: TopicSpec, offset: number): Promise<void> {
+  const { state } = await (await manager(session)).streams.info(topic.stream);
+  const end = state.last_seq + 1;
+  if (offset > end) session.io.err(`waiting for offset ${offset} of ${topic.name}: the end is ${end}\n`);
 }
 
 /** One filter only: several need nats-server 2.10. The rest is left out here. */

@@ -50,6 +50,8 @@ describe('a command line that is wrong', () => {
     [['topics', 'create', 'orders'], /required option '--partitions <count>' not specified/],
     [['topics', 'create', 'orders', '--partitions', '0'], /whole numbers up to 10000 from 1/],
     [['groups', 'reset-offsets', 'g', '--export', '--execute'], /cannot be used with/],
+    [['groups', 'delete', '--force'], /no group is named/],
+    [['groups', 'reset-offsets', 'g', '--to-latest'], /no topic is named/],
     [['completion', 'tcsh'], /Allowed choices are bash, zsh, fish/],
     [['consume', 'orders', '--from', 'somewhere'], /write earliest, latest/],
     [['groups', 'list', '--user', 'u', '--token', 't'], /exclude each other/],

@@ -4,13 +4,14 @@
  */
 
 import { REASON_LENGTH_MAX, type TopicPartition } from '@muster/protocol';
+import type { Admin } from '@muster/worker';
 import { type Command, InvalidArgumentError } from 'commander';
 import { requireConsent } from '../asking.js';
-import { type AskingFlags, asking, examples } from '../commands.js';
+import { type AskingFlags, asking, examples, notes } from '../commands.js';
 import { exitCodes } from '../exit-codes.js';
 import { CliError } from '../failure.js';
 import type { Cli } from '../io.js';
-import { itemOf, showItems } from '../items.js';
+import { type Item, itemOf, showItems } from '../items.js';
 import type { Row } from '../output.js';
 import { countText } from '../quantities.js';
 import { type Session, withSession } from '../session.js';
@@ -37,8 +38,10 @@ function addDeleteGroups(groups: Command, cli: Cli): void {
   asking(remove).action((names: string[], flags: Forced & { readonly allGroups?: boolean }) =>
     withSession(cli, flags, async ({ admin, io }) => {
       const chosen = await chosenGroups(admin, names, flags.allGroups === true);
-      if (chosen.length > 0)
-        await requireConsent(io, `Delete ${named(chosen)} with all offsets?`, flags.force === true);
+      // Nobody is asked about what is not there; that it is not the result says.
+      const isAsked = io.isInteractive && flags.force !== true;
+      const meant = isAsked ? await existingOf(admin, chosen) : chosen;
+      if (meant.length > 0) await requireConsent(io, `Delete ${named(meant)} with all offsets?`, flags.force === true);
       const results = await admin.deleteGroups(chosen);
       const shape = { columns: [{ key: 'group', title: 'GROUP' }], name: 'group', done: 'deleted', empty: 'no groups' };
       return showItems(
@@ -49,6 +52,12 @@ function addDeleteGroups(groups: Command, cli: Cli): void {
       );
     }),
   );
+}
+
+async function existingOf(admin: Admin, groups: readonly string[]): Promise<string[]> {
+  const existing: string[] = [];
+  for (const group of groups) if ((await admin.describeGroup(group)).state !== 'Dead') existing.push(group);
+  return existing;
 }
 
 function addDeleteOffsets(groups: Command, cli: Cli): void {
@@ -63,50 +72,64 @@ function addDeleteOffsets(groups: Command, cli: Cli): void {
     'muster groups delete-offsets billing --topic orders',
     'muster groups delete-offsets billing --topic orders:0,1 --topic refunds:0-3 --force',
   );
+  notes(
+    remove,
+    'Offsets that there are are deleted even where others that are named do not exist: then the exit code is 6.',
+  );
   asking(remove).action((group: string, flags: Forced & { readonly topic: readonly TopicChoice[] }) =>
     withSession(cli, flags, async (session) => {
       const { admin, io } = session;
       await existingGroup(admin, group);
-      const partitions = await offsetsOf(session, group, flags.topic);
+      const { partitions, missing } = await offsetsOf(session, group, flags.topic);
       const question = `Delete the offsets of ${countText(partitions.length, 'partition')} in group ${group}?`;
-      await requireConsent(io, question, flags.force === true);
-      const results = await admin.deleteOffsets(group, partitions);
+      if (partitions.length > 0) await requireConsent(io, question, flags.force === true);
+      const results = partitions.length === 0 ? [] : await admin.deleteOffsets(group, partitions);
       const columns = [
         { key: 'group', title: 'GROUP' },
         { key: 'topic', title: 'TOPIC' },
         { key: 'partition', title: 'PARTITION' },
       ];
-      const items = results.map(({ item: { topic, partition }, error }) => ({
-        row: { group, topic, partition },
-        error,
-      }));
-      const name = (row: Row) => `${String(row['topic'])}:${String(row['partition'])}`;
+      const deleted = results.map(({ item: { topic, partition }, error }): Item => {
+        return { row: { group, topic, partition }, error };
+      });
+      const items = [...deleted, ...missing];
+      const name = ({ topic, partition }: Row) =>
+        partition === null ? String(topic) : `${String(topic)}:${String(partition)}`;
       const shape = { columns, name, done: 'deleted', empty: 'no offsets' };
       return showItems(io, flags.output, shape, items);
     }),
   );
 }
 
-/** @returns the partitions meant: those named, and of whole topics all with a committed offset */
-async function offsetsOf(session: Session, group: string, choices: readonly TopicChoice[]): Promise<TopicPartition[]> {
+/** @returns the partitions meant that have an offset, those named and all of whole topics; and what is meant and has none */
+async function offsetsOf(
+  session: Session,
+  group: string,
+  choices: readonly TopicChoice[],
+): Promise<{ readonly partitions: TopicPartition[]; readonly missing: Item[] }> {
   const committed = await session.admin.fetchOffsets(group);
   const topics = await registered(
     session,
     choices.map(({ topic }) => topic),
   );
-  return choices
-    .flatMap(({ topic, partitions }) => {
-      if (partitions !== undefined) return partitions.map((partition) => ({ topic, partition }));
-      const known = committed.filter((offset) => offset.topic === topic).map(({ partition }) => ({ topic, partition }));
-      if (known.length > 0) return known;
-      const what = topics.has(topic) ? 'has no committed offset in this group' : 'is not known to this group';
-      throw new CliError(
-        exitCodes.notFound,
-        `the topic ${JSON.stringify(topic)} ${what}`,
-        `"muster groups describe ${group}" shows the offsets that there are`,
-      );
-    })
-    .sort(byPlace);
+  const partitions: TopicPartition[] = [];
+  const missing: Item[] = [];
+  for (const { topic, partitions: wanted } of choices) {
+    const known = new Set(committed.filter((offset) => offset.topic === topic).map(({ partition }) => partition));
+    for (const partition of wanted ?? known) {
+      if (known.has(partition)) partitions.push({ topic, partition });
+      else missing.push({ row: { group, topic, partition }, error: 'NO_COMMITTED_OFFSET' });
+    }
+    if (wanted !== undefined || known.size > 0) continue;
+    const isTopic = topics.has(topic);
+    const what = isTopic ? 'has no committed offset in this group' : 'is not known to this group';
+    missing.push({
+      row: { group, topic, partition: null },
+      error: isTopic ? 'NO_COMMITTED_OFFSET' : 'UNKNOWN_TOPIC',
+      message: `the topic ${JSON.stringify(topic)} ${what}`,
+    });
+  }
+  return { partitions: partitions.sort(byPlace), missing };
 }
 
 type RemoveFlags = Forced & {

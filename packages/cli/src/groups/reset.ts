@@ -9,7 +9,7 @@ import type { TopicPartition } from '@muster/protocol';
 import type { OffsetReset, PartitionOffset, ResetTarget } from '@muster/worker';
 import { type Command, Option } from 'commander';
 import { requireConsent, startProgress } from '../asking.js';
-import { type AskingFlags, asking, examples } from '../commands.js';
+import { type AskingFlags, asking, examples, notes } from '../commands.js';
 import { type ExitCode, exitCodes } from '../exit-codes.js';
 import { CliError } from '../failure.js';
 import type { Cli, Io } from '../io.js';
@@ -22,7 +22,7 @@ import { collectTopics, duration, integer, moment, type TopicChoice } from '../v
 import { byPlace } from './describe.js';
 import { readOffsetFile } from './offset-file.js';
 import { type Effect, effectsOf } from './reset-effect.js';
-import { chosenGroups, takesGroups } from './selection.js';
+import { chosenGroups, existingGroup, takesGroups } from './selection.js';
 
 type ResetFlags = AskingFlags & {
   readonly allGroups?: boolean;
@@ -68,23 +68,46 @@ export function addReset(groups: Command, cli: Cli): void {
     'muster groups reset-offsets billing --all-topics --to-current --export > before.csv',
     'muster groups reset-offsets billing --from-file before.csv --execute',
   );
-  asking(reset).action((names: string[], flags: ResetFlags) =>
-    withSession(cli, flags, async (session) => {
-      const target = targetOf(flags);
-      requireScope(flags, target);
+  notes(
+    reset,
+    'Groups are looked at before anything is changed: where one of them is active or has nothing to reset, nothing is changed in any.',
+    'Of topics and partitions that are named, those that exist are reset; where others do not, the exit code is 6.',
+  );
+  asking(reset).action(async (names: string[], flags: ResetFlags) => {
+    // What is wrong with the command line is said without asking NATS.
+    const target = targetOf(flags);
+    requireScope(flags, target);
+    await withSession(cli, flags, async (session) => {
       const chosen = await chosenGroups(session.admin, names, flags.allGroups === true);
-      // All of them before anything is changed in one.
-      const missing = new Set<string>();
-      for (const group of chosen) if ((await requireInactive(session, group)) === 'Dead') missing.add(group);
-      const resets: GroupReset[] = [];
-      for (const group of chosen) resets.push(...(await planOf(session, group, target, flags, missing.has(group))));
+      const { resets, missing } = await planOfAll(session, chosen, target, flags);
       if (flags.export === true) return exportPlan(session, resets, chosen.length > 1);
       const plan = await weighed(session, resets);
       const making = flags.execute === true ? 'it is made' : '--execute makes it';
       for (const group of missing) session.io.err(`the group ${JSON.stringify(group)} does not exist: ${making}\n`);
       return flags.execute === true ? await execute(session, flags, plan) : showPlan(session, flags, plan);
-    }),
-  );
+    });
+  });
+}
+
+/** All of them before anything is changed in one; what is wrong with one says that nothing was. */
+async function planOfAll(
+  session: Session,
+  groups: readonly string[],
+  target: Target,
+  flags: ResetFlags,
+): Promise<{ readonly resets: GroupReset[]; readonly missing: ReadonlySet<string> }> {
+  const missing = new Set<string>();
+  const resets: GroupReset[] = [];
+  try {
+    if (target.to === 'group') await existingGroup(session.admin, target.group);
+    for (const group of groups) if ((await requireInactive(session, group)) === 'Dead') missing.add(group);
+    for (const group of groups) resets.push(...(await planOf(session, group, target, flags, missing.has(group))));
+  } catch (thrown) {
+    if (!(thrown instanceof CliError) || flags.execute !== true) throw thrown;
+    const advice = thrown.advice === undefined ? '' : `; ${thrown.advice}`;
+    throw new CliError(thrown.exitCode, thrown.message, `nothing was changed${advice}`);
+  }
+  return { resets, missing };
 }
 
 const OFFSET_MAX = Number.MAX_SAFE_INTEGER;

@@ -12,11 +12,19 @@ import type { Session } from '../session.js';
 
 /** Adds the argument and the option that `chosenGroups` reads. */
 export function takesGroups(command: Command): Command {
-  return command.argument('[groups...]', 'names of groups').option('--all-groups', 'every group of the cluster');
+  return (
+    command
+      .argument('[groups...]', 'names of groups')
+      .option('--all-groups', 'every group of the cluster')
+      // What is wrong with the command line is said without asking NATS.
+      .hook('preAction', (_, action) =>
+        requireGroups(action.args, action.opts<{ allGroups?: boolean }>().allGroups === true),
+      )
+  );
 }
 
-/** @returns the names; throws CliError where none is meant, or names and `--all-groups` both */
-export async function chosenGroups(admin: Admin, names: readonly string[], isAll: boolean): Promise<string[]> {
+/** Before anybody is asked. @throws CliError where no group is meant, or names and `--all-groups` both */
+export function requireGroups(names: readonly string[], isAll = false): void {
   if (isAll && names.length > 0) throw new CliError(exitCodes.usage, 'name groups or give --all-groups, not both');
   if (!isAll && names.length === 0) {
     throw new CliError(
@@ -25,6 +33,11 @@ export async function chosenGroups(admin: Admin, names: readonly string[], isAll
       'name one, or add --all-groups; "muster groups list" shows them',
     );
   }
+}
+
+/** @returns the names; throws CliError where none is meant, or names and `--all-groups` both */
+export async function chosenGroups(admin: Admin, names: readonly string[], isAll: boolean): Promise<string[]> {
+  requireGroups(names, isAll);
   if (!isAll) return [...new Set(names)];
   const found = await admin.listGroups();
   return found.map(({ groupId }) => groupId);

@@ -7,7 +7,7 @@ import { type AskingFlags, asking, examples } from '../commands.js';
 import { exitCodes } from '../exit-codes.js';
 import { failureOf } from '../failure.js';
 import { type Cli, type Io, pause } from '../io.js';
-import { type Format, render } from '../output.js';
+import { type Format, type Report, render } from '../output.js';
 import { countText } from '../quantities.js';
 import { type Session, withSession } from '../session.js';
 import { durationOption, integer } from '../values.js';
@@ -16,7 +16,10 @@ import { existingGroup } from './selection.js';
 
 type WatchFlags = AskingFlags & { readonly interval: number; readonly count?: number };
 
-const CLEAR_SCREEN = '\u001b[H\u001b[2J\u001b[3J';
+const HOME = '\u001b[H';
+const CLEAR_LINE_END = '\u001b[K';
+const CLEAR_BELOW = '\u001b[J';
+const CLEAR_SCREEN = '\u001b[2J';
 
 export function addWatch(groups: Command, cli: Cli): void {
   const watch = groups
@@ -49,18 +52,44 @@ async function lookOnce(session: Session, group: string, format: Format, isFirst
   const { io, admin } = session;
   try {
     const { state, generationId, members } = await existingGroup(admin, group);
-    const head = `${new Date().toISOString()}  ${group}: ${state}, generation ${generationId}, ${countText(members.length, 'member')}`;
+    const at = new Date().toISOString();
+    const head = `${at}  ${group}: ${state}, generation ${generationId}, ${countText(members.length, 'member')}`;
     // The head says how many members there are, a cell without a value that it is not known.
     const report = await offsetsReport(session, [group], false, () => {});
-    if (format === 'json')
-      io.out(`${JSON.stringify({ at: new Date().toISOString(), group, state, partitions: report.rows })}\n`);
-    else draw(io, format === 'table' ? `${head}\n${render(format, report, io)}\n` : render(format, report));
+    switch (format) {
+      case 'table':
+        return draw(io, `${head}\n${render(format, report, io)}\n`, isFirst);
+      case 'json':
+        return io.out(`${JSON.stringify({ at, group, state, partitions: report.rows })}\n`);
+      case 'yaml':
+        return io.out(`---\n${render(format, { ...report, document: { at, group, state, partitions: report.rows } })}`);
+      case 'csv':
+        return io.out(csvOf(report, at, isFirst));
+      case 'name':
+        return io.out(render(format, report));
+      default:
+        return unknownFormat(format);
+    }
   } catch (thrown) {
     if (isFirst) throw thrown;
     io.err(`${new Date().toISOString()}  ${failureOf(thrown).message}\n`);
   }
 }
 
-function draw(io: Io, picture: string): void {
-  io.out(io.isTerminal ? `${CLEAR_SCREEN}${picture}` : picture);
+/** One file however long it is watched: one head, and in each line when it was. */
+function csvOf(report: Report, at: string, isFirst: boolean): string {
+  const columns = [{ key: 'at', title: 'AT' }, ...report.columns];
+  const text = render('csv', { ...report, columns, rows: report.rows.map((row) => ({ at, ...row })) });
+  return isFirst ? text : text.slice(text.indexOf('\n') + 1);
+}
+
+function unknownFormat(format: never): never {
+  throw new Error(`unhandled format ${String(format)}`);
+}
+
+/** Paints over the last picture, in place: what was on the screen before it stays where one can scroll back to it. */
+function draw(io: Io, picture: string, isFirst: boolean): void {
+  if (!io.isTerminal) return io.out(picture);
+  const lines = picture.replaceAll('\n', `${CLEAR_LINE_END}\n`);
+  io.out(`${isFirst ? CLEAR_SCREEN : ''}${HOME}${lines}${CLEAR_BELOW}`);
 }
