@@ -24,6 +24,9 @@ describe('a consumer that has failed', () => {
     });
     await consume({ group: 'other' });
     expect(muster.health().verdict).toBe('failed');
+    await consume({ topics: ['nowhere'] }).catch(() => {});
+    // Tried in vain: it is as missing as before.
+    expect(muster.health().verdict).toBe('failed');
     await consume();
     expect(muster.health().consumers.map(({ group, error }) => [group, error])).toEqual([
       ['other', undefined],
@@ -109,6 +112,17 @@ describe('a plain member that has failed', () => {
 });
 
 describe('the health of a partition', () => {
+  it('that the application has paused is no trouble of the whole', async () => {
+    const { muster, consume, store, clock } = consumerScene();
+    const consumer = await consume();
+    void consumer.run({ eachMessage: () => {} });
+    consumer.pause([{ topic: 'orders', partition: 0 }]);
+    store(0, 1);
+    await clock.advance(1_000);
+    expect(consumer.health().verdict).toBe('stopped');
+    expect(muster.health()).toMatchObject({ verdict: 'ok', problem: undefined });
+  });
+
   it('says which message is never acked, however many after it are', async () => {
     const { muster, consume, store, clock, coordinator } = consumerScene();
     coordinator.assigned = partitions(0);

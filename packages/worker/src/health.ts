@@ -67,8 +67,16 @@ export function overallOf(
   const all = [...consumers, ...members];
   if (all.some(({ error }) => error !== undefined)) return 'failed';
   const isImpaired = all.some(({ problem, generation }) => problem !== undefined || generation < 0);
-  const standsStill = consumers.some(({ verdict }) => verdict === 'stopped' || verdict === 'stalled');
+  const standsStill = consumers.some(({ verdict, partitions }) => {
+    const still = partitions.filter((partition) => isStill(partition.verdict));
+    // What the application has paused is as it wants it.
+    return still.length > 0 ? still.some(({ isPaused }) => !isPaused) : isStill(verdict);
+  });
   return isWorking && !isImpaired && !standsStill ? 'ok' : 'impaired';
+}
+
+function isStill(verdict: ProgressVerdict): boolean {
+  return verdict === 'stopped' || verdict === 'stalled';
 }
 
 /** @returns how a membership stands at `nowMs` */

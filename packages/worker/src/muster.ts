@@ -156,9 +156,8 @@ export class Muster {
   async consumer<Value = unknown>(options: ConsumerOptions<Value>): Promise<Consumer<Value>> {
     this.#requireOpen();
     checkOptions('consumer', options);
-    // Known before it has joined, so that `close` ends one that still tries.
-    const consumer = this.#tracked(new Consumer<Value>(this.#context, options, options.codec ?? jsonCodec<Value>()));
-    await this.#started(consumer);
+    const consumer = new Consumer<Value>(this.#context, options, options.codec ?? jsonCodec<Value>());
+    await this.#start(consumer);
     return consumer;
   }
 
@@ -166,8 +165,8 @@ export class Muster {
   async member(options: PlainMemberOptions): Promise<Member> {
     this.#requireOpen();
     checkOptions('member', options);
-    const member = this.#tracked(new Member(this.#context, options));
-    await this.#started(member);
+    const member = new Member(this.#context, options);
+    await this.#start(member);
     return member;
   }
 
@@ -188,7 +187,9 @@ export class Muster {
       logger.warn('a producer has another keyHash than its topic', { topic: topic.name, problem });
       if (logger === silentLogger) environment.warn?.(`producer of topic ${topic.name}: ${problem}`);
     }
-    return this.#tracked(new Producer({ topic, codec, streams, environment, telemetry, logger, limits }));
+    const producer = new Producer({ topic, codec, streams, environment, telemetry, logger, limits });
+    this.#track(producer);
+    return producer;
   }
 
   /** @returns the administration of the cluster's groups; `timeoutMs` bounds each of its calls, default 15,000 */
@@ -227,7 +228,8 @@ export class Muster {
     await this.#transport.close();
   }
 
-  #tracked<Part extends Closable>(part: Part): Part {
+  /** @returns what has failed and is replaced by this one */
+  #track(part: Closable): Closable | undefined {
     for (const known of this.#open) if (known.isClosed && known.failure === undefined) this.#open.delete(known);
     const failed = [...this.#open].filter(({ failure }) => failure !== undefined);
     const replaced = failed.find((known) => known.group === part.group && known.constructor === part.constructor);
@@ -237,15 +239,18 @@ export class Muster {
       void forgotten.close();
     }
     this.#open.add(part);
-    return part;
+    return replaced;
   }
 
-  /** What does not even start has told its caller: nothing to remember. */
-  async #started(part: Closable & { start(): Promise<void> }): Promise<void> {
+  /** What does not even start has told its caller and is forgotten; what it was to replace is still missing then. */
+  async #start(part: Closable & { start(): Promise<void> }): Promise<void> {
+    // Known before it has joined, so that `close` ends one that still tries.
+    const replaced = this.#track(part);
     try {
       await part.start();
     } catch (thrown) {
       this.#open.delete(part);
+      if (replaced !== undefined && this.#closing === undefined) this.#open.add(replaced);
       throw thrown;
     }
   }
