@@ -75,6 +75,11 @@ describe('topics', () => {
       expect.objectContaining({ topic: stream, partitions: 4, stream }),
     ]);
     expect(await ok('consume', `${stream}:3`, '--idle', '300ms')).toBe(`${stream}:3:1\tcustomer\tx\n`);
+    const again = await cli(...adopt.with(2, `${stream}-2`), '--partitions', '4');
+    expect(again).toMatchObject({ code: 4, stderr: expect.stringContaining(`is the topic "${stream}" already`) });
+    await ok(...adopt.with(2, `${stream}-2`), '--partitions', '4', '--force');
+    const beyond = await cli('consume', stream, '--from', '7', '--idle', '300ms');
+    expect(beyond.stderr).toBe(`waiting for offset 7 of ${stream}: the end is 2\n`);
   });
 
   it('are not deleted without a terminal and without --force', async () => {
@@ -149,6 +154,19 @@ describe('messages', () => {
     expect(ended.code).toBe(code);
   });
 
+  it('that cannot be read are named by line, with what was stored before', async () => {
+    const topic = await newTopic();
+    const produce = async (stdin: string) => {
+      const io = new FakeIo({ env: environment(), stdin });
+      return await run(['produce', topic, '--input', 'json', '-o', 'csv'], io);
+    };
+    const partly = await produce('{"value":"a"}\n\n{"value":"b"}\nnonsense\n{"value":"c"}\n');
+    expect(partly.stderr).toMatch(/error: line 4: "nonsense" is no JSON.*\n2 messages before it stored, nothing from/);
+    expect(partly.code).toBe(6);
+    const nothing = await produce('nonsense\n{"value":"c"}\n');
+    expect(nothing).toMatchObject({ code: 2, stderr: expect.stringContaining('nothing was stored') });
+  });
+
   it('are given up at Ctrl-C while no coordinator answers', async () => {
     expect(await cli('topics', 'create', 'lonely', '--partitions', '1', '--cluster', 'nobody')).toMatchObject({
       code: 0,
@@ -164,6 +182,14 @@ describe('messages', () => {
     io.interruption.abort();
     expect(await running).toMatchObject({ code: 0, stdout: '' });
     subscription.unsubscribe();
+  });
+
+  it('are waited for as long as --timeout says while no coordinator answers', async () => {
+    await cli('topics', 'create', 'lonely', '--partitions', '1', '--cluster', 'nobody');
+    const flags = ['--cluster', 'nobody', '--timeout', '1s'];
+    const { code, stdout } = await cli('consume', 'lonely', '--group', 'g', ...flags);
+    expect(stdout).toBe('');
+    expect(code).toBe(5);
   });
 
   it('of partitions that do not exist are refused', async () => {

@@ -78,10 +78,12 @@ export function completionScript(shell: Shell, program: Command): string {
   return { bash: bashScript, zsh: zshScript, fish: fishScript }[shell](places);
 }
 
+/** Names of groups and topics are for nobody to offer here: neither options nor files stand in their place. */
 function bashScript(places: readonly Place[]): string {
   const cases = places.map(({ path, commands, options }) => {
-    const words = [...commands.map(({ name }) => name), ...options.map(({ flag }) => flag)];
-    return `    ${JSON.stringify(path)}) words=${JSON.stringify(words.join(' '))} ;;`;
+    const words = commands.map(({ name }) => name).join(' ');
+    const flags = options.map(({ flag }) => flag).join(' ');
+    return `    ${JSON.stringify(path)}) words=${JSON.stringify(words)} flags=${JSON.stringify(flags)} ;;`;
   });
   const choices = uniqueChoices(places).map(
     ([flag, values]) =>
@@ -89,7 +91,7 @@ function bashScript(places: readonly Place[]): string {
   );
   return `# bash completion of muster: source <(muster completion bash)
 _muster() {
-  local current="$2" previous="$3" path="" word words="" at
+  local current="$2" previous="$3" path="" word words="" flags="" at
   case "$previous" in
 ${choices.join('\n')}
   esac
@@ -99,14 +101,32 @@ ${choices.join('\n')}
       *" \${path:+\${path// //}/}$word "*) path="\${path:+$path }$word" ;;
     esac
   done
+  COMPREPLY=()
+  case "$path $previous" in
+${valueCases(places).join('\n')}
+  esac
   case "$path" in
 ${cases.join('\n')}
   esac
-  COMPREPLY=($(compgen -W "$words" -- "$current"))
-  [ \${#COMPREPLY[@]} -gt 0 ] || COMPREPLY=($(compgen -f -- "$current"))
+  case "$current" in
+    -*) COMPREPLY=($(compgen -W "$flags" -- "$current")) ;;
+    *) COMPREPLY=($(compgen -W "$words" -- "$current")) ;;
+  esac
 }
 complete -F _muster muster
 `;
+}
+
+/** What stands behind an option that takes a value: a file where it names one, else nothing that could be known. */
+function valueCases(places: readonly Place[]): string[] {
+  return places.flatMap(({ path, options }) => {
+    const casesOf = (kind: Value, then: string) => {
+      const flags = options.filter(({ value, choices }) => value === kind && choices.length === 0);
+      const patterns = flags.map(({ flag }) => JSON.stringify(`${path} ${flag}`)).join('|');
+      return patterns === '' ? [] : [`    ${patterns}) ${then}return ;;`];
+    };
+    return [...casesOf('file', 'COMPREPLY=($(compgen -f -- "$current")); '), ...casesOf('other', '')];
+  });
 }
 
 /** Every path of commands with slashes, so that it is one word. */

@@ -56,6 +56,14 @@ describe('an exit code', () => {
       expect(verdictOf(code).advice, code).toMatch(/muster /);
     }
   });
+  test.each([
+    ['subjects overlap with an existing stream', /topics adopt/],
+    ['no suitable peers for placement', /--replicas/],
+    ['replicas > 1 not supported in non-clustered mode', /--replicas/],
+    ['insufficient storage resources available', /--max-bytes/],
+  ])('that JetStream refuses a stream with %j comes with a next step', (reason, advice) => {
+    expect(failureOf(new MusterError('STREAM_REFUSED', reason)).advice).toMatch(advice);
+  });
   it('of several items is theirs where they agree, and "partly" where some worked', () => {
     expect(exitCodeOfItems([0, 0])).toBe(0);
     expect(exitCodeOfItems([3, 3])).toBe(3);

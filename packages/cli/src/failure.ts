@@ -83,6 +83,30 @@ const verdicts: Readonly<Record<string, Verdict>> = {
   },
 };
 
+/** What JetStream refuses a stream with, by its own words: its codes say less. */
+const refusals: readonly (readonly [RegExp, string])[] = [
+  [
+    /subjects overlap/i,
+    '"nats stream ls --subjects" shows whose they are: give another --subject, or register that stream with "muster topics adopt"',
+  ],
+  [
+    /no suitable peers/i,
+    'too few NATS servers with JetStream, or with room for it: give fewer --replicas; "nats server report jetstream" shows the servers',
+  ],
+  [
+    /replicas? > 1 not supported|maximum replicas/i,
+    'give at most as many --replicas as there are NATS servers, 1 on one server',
+  ],
+  [
+    /insufficient (storage|memory|resources)|(storage|streams?) .*exceeded/i,
+    'the account or the server has no room left: "nats account info" shows the limits; --max-bytes bounds a topic',
+  ],
+];
+
+function refusalAdvice(message: string): string | undefined {
+  return refusals.find(([words]) => words.test(message))?.[1];
+}
+
 /** @returns exit code and advice for an error code of the library, such as `NON_EMPTY_GROUP`; `NONE` is ok */
 export function verdictOf(code: string): Verdict {
   if (code === 'NONE') return { exitCode: exitCodes.ok };
@@ -127,7 +151,11 @@ const nodeVerdicts: Readonly<Record<string, Verdict>> = {
 /** @returns what to say and how to end after `thrown` */
 export function failureOf(thrown: unknown): Failure {
   if (thrown instanceof CliError) return failure(thrown.message, thrown);
-  if (thrown instanceof MusterError) return failure(`${thrown.message} (${thrown.code})`, verdictOf(thrown.code));
+  if (thrown instanceof MusterError) {
+    const verdict = verdictOf(thrown.code);
+    const advice = thrown.code === 'STREAM_REFUSED' ? refusalAdvice(thrown.message) : verdict.advice;
+    return failure(`${thrown.message} (${thrown.code})`, { ...verdict, ...(advice === undefined ? {} : { advice }) });
+  }
   if (thrown instanceof NatsConnectError) return failure(thrown.message, connectVerdicts[thrown.code]);
   if (thrown instanceof NatsServerError) return failure(thrown.message, serverVerdicts[thrown.code]);
   if (thrown instanceof ConfigError) {

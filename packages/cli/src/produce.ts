@@ -9,7 +9,7 @@ import { type Key, type OutgoingMessage, type Stored, stringCodec } from '@muste
 import { type Command, Option } from 'commander';
 import { z } from 'zod';
 import { startProgress } from './asking.js';
-import { type AskingFlags, asking, examples } from './commands.js';
+import { type AskingFlags, asking, examples, notes } from './commands.js';
 import { type ExitCode, exitCodes } from './exit-codes.js';
 import { CliError, failureOf } from './failure.js';
 import type { Cli, Io } from './io.js';
@@ -51,6 +51,11 @@ export function addProduce(program: Command, cli: Cli): void {
     'cat orders.txt | muster produce orders --key-separator :',
     'muster consume orders --idle 2s -o json | muster produce orders-copy --input json',
   );
+  notes(
+    produce,
+    'A line that cannot be read ends it: the messages before it are stored, nothing from there on, and its number is said (exit code 6, or 2',
+    'where nothing was stored). Empty lines are no messages.',
+  );
   asking(produce).action((topic: string, values: string[], flags: ProduceFlags) =>
     withSession(cli, flags, (session) => produceAll(session, topic, values, flags)),
   );
@@ -68,8 +73,18 @@ async function produceAll(
   const progress = startProgress(io, 'produced', values.length === 0 ? undefined : values.length);
   const underWay = new Set<Promise<void>>();
   if (values.length === 0 && io.isInteractive) io.err('each line is a message; end with Ctrl-D\n');
+  let number = 0;
+  let bad: BadLine | undefined;
   for await (const line of values.length === 0 ? linesOf(io) : values) {
-    const sending = producer.send(messageOf(line, flags)).then(
+    number += 1;
+    // An empty line is no message, and a line to count all the same.
+    if (line === '' && values.length === 0) continue;
+    const message = messageOrProblem(line, flags);
+    if (message instanceof CliError) {
+      bad = { problem: message, what: `${values.length === 0 ? 'line' : 'value'} ${number}` };
+      break;
+    }
+    const sending = producer.send(message).then(
       (stored) => {
         tally.stored(stored);
         progress.at(tally.count);
@@ -85,10 +100,26 @@ async function produceAll(
   await Promise.all(underWay);
   await producer.close();
   progress.end(`${countText(tally.count, 'message')} produced`);
-  return showTally(io, flags, topic, tally);
+  return showTally(io, flags, topic, tally, bad);
 }
 
-function showTally(io: Io, flags: ProduceFlags, topic: string, tally: Tally): ExitCode {
+/** What could not be read ends the reading: what comes after it is not stored. */
+interface BadLine {
+  readonly problem: CliError;
+  /** Such as `line 7`. */
+  readonly what: string;
+}
+
+function messageOrProblem(line: string, flags: ProduceFlags): OutgoingMessage<string> | CliError {
+  try {
+    return messageOf(line, flags);
+  } catch (thrown) {
+    if (thrown instanceof CliError) return thrown;
+    throw thrown;
+  }
+}
+
+function showTally(io: Io, flags: ProduceFlags, topic: string, tally: Tally, bad: BadLine | undefined): ExitCode {
   show(io, flags.output, {
     columns: [
       { key: 'topic', title: 'TOPIC' },
@@ -101,7 +132,13 @@ function showTally(io: Io, flags: ProduceFlags, topic: string, tally: Tally): Ex
     name: (row) => `${topic}:${String(row['partition'])}`,
     empty: 'nothing was produced',
   });
-  if (tally.firstFailure === undefined) return exitCodes.ok;
+  if (bad !== undefined) {
+    const stored = tally.count === 0 ? 'nothing was stored' : `${countText(tally.count, 'message')} before it stored`;
+    io.err(`error: ${bad.what}: ${bad.problem.message}\n${stored}, nothing from there on\n`);
+  }
+  if (tally.firstFailure === undefined) {
+    return bad === undefined ? exitCodes.ok : tally.count > 0 ? exitCodes.partly : bad.problem.exitCode;
+  }
   const { message, exitCode, advice } = failureOf(tally.firstFailure);
   io.err(
     `error: ${countText(tally.failures, 'message')} not stored; the first: ${message}\n${advice === undefined ? '' : `${advice}\n`}`,
@@ -111,7 +148,7 @@ function showTally(io: Io, flags: ProduceFlags, topic: string, tally: Tally): Ex
 
 async function* linesOf(io: Io): AsyncGenerator<string, void, void> {
   for await (const line of createInterface({ input: io.stdin, crlfDelay: Number.POSITIVE_INFINITY })) {
-    if (line !== '') yield line;
+    yield line;
   }
 }
 
@@ -167,11 +204,7 @@ function jsonOf(line: string): unknown {
 }
 
 function wrongLine(line: string, why: string): CliError {
-  return new CliError(
-    exitCodes.usage,
-    `the line ${JSON.stringify(line.slice(0, 80))} ${why}`,
-    'the lines before it may be stored',
-  );
+  return new CliError(exitCodes.usage, `${JSON.stringify(line.slice(0, 80))} ${why}`);
 }
 
 class Tally {

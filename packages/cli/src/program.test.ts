@@ -222,7 +222,17 @@ _muster muster '${words.at(-1)}' '${words.at(-2) ?? 'muster'}'; printf '%s\\n' "
     expect(offered('groups', 'list', '-o', 'j')).toEqual(['json']);
     expect(offered('groups', 'ls', '--ma')).toEqual(['--match']);
     expect(offered('completion', 'z')).toEqual(['zsh']);
+    expect(offered('groups', 'list', '--state', 'St')).toEqual(['Stable']);
+    expect(offered('groups', 'ls', '--state', 'Em')).toEqual(['Empty']);
+    expect(offered('cluster', 'status', '-o', 'c')).toEqual(['csv']);
     expect(offered('topics', 'create', 'groups', '--part')).toEqual(['--partitions']);
+  });
+  it('of bash offers neither files nor options where a name stands, and files where a file does', () => {
+    expect(offered('groups', 'describe', '')).toEqual(['']);
+    expect(offered('consume', 'pack')).toEqual(['']);
+    expect(offered('groups', 'reset-offsets', 'g', '--topic', 'pack')).toEqual(['']);
+    expect(offered('groups', 'reset-offsets', 'g', '--from-file', 'pack')).toContain('packages');
+    expect(offered('groups', 'describe', 'g', '--creds', 'packa')).toContain('packages');
   });
   it('of zsh and fish names every command', () => {
     for (const shell of ['zsh', 'fish'] as const) {

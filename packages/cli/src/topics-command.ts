@@ -7,7 +7,8 @@ import { type Command, Option } from 'commander';
 import { requireConsent } from './asking.js';
 import { type AskingFlags, asking, examples } from './commands.js';
 import { exitCodes } from './exit-codes.js';
-import type { Cli } from './io.js';
+import { CliError } from './failure.js';
+import type { Cli, Io } from './io.js';
 import { itemOf, showItems } from './items.js';
 import { type Column, type Row, show } from './output.js';
 import { type Session, withSession } from './session.js';
@@ -118,7 +119,22 @@ function addCreate(topics: Command, cli: Cli): void {
   );
 }
 
+/** Two topics of one stream count its messages twice, and deleting one takes the other's. */
+function sayAdopted(io: Io, stream: string, others: readonly TopicSpec[], isForced: boolean): void {
+  const names = others.map(({ name }) => JSON.stringify(name)).join(', ');
+  const message = `the stream ${JSON.stringify(stream)} is the topic ${names} already`;
+  if (!isForced) {
+    throw new CliError(
+      exitCodes.conflict,
+      message,
+      'use that topic, or add --force: deleting one deletes the messages of both',
+    );
+  }
+  io.err(`note: ${message}; deleting one deletes the messages of both\n`);
+}
+
 type AdoptFlags = AskingFlags & {
+  readonly force?: boolean;
   readonly partitions: number;
   readonly stream: string;
   readonly subject: string;
@@ -133,7 +149,8 @@ function addAdopt(topics: Command, cli: Cli): void {
     .requiredOption('--stream <name>', 'name of the stream')
     .requiredOption('--subject <template>', 'its subjects, with {partition} and at the end {key}')
     .requiredOption('--partitions <count>', 'partitions, from 0', integer(1, PARTITIONS_MAX))
-    .addOption(keyHashOption());
+    .addOption(keyHashOption())
+    .option('--force', 'also a stream that is a topic under another name already');
   examples(adopt, "muster topics adopt orders --stream ORDERS --subject 'orders.{partition}.{key}' --partitions 16");
   asking(adopt).action((name: string, flags: AdoptFlags) =>
     withSession(
@@ -141,6 +158,8 @@ function addAdopt(topics: Command, cli: Cli): void {
       flags,
       async ({ muster, io }) => {
         const { partitions, stream, subject, keyHash } = flags;
+        const others = (await muster.topics.list()).filter((topic) => topic.stream === stream && topic.name !== name);
+        if (others.length > 0) sayAdopted(io, stream, others, flags.force === true);
         const hash = keyHash === undefined ? {} : { keyHash };
         const spec = await muster.topics.adopt({ name, partitions, stream, subject, ...hash });
         show(io, flags.output, { columns: topicColumns, rows: [rowOf(spec)], name: 'topic', empty: '' });

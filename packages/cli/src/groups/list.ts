@@ -27,12 +27,12 @@ export function addList(groups: Command, cli: Cli): void {
     .alias('ls')
     .description('list the groups of the cluster')
     .addOption(
-      new Option('--state [states...]', `only groups in these states: ${states.join(', ')}`).argParser(
-        oneOrMoreOf(states),
-      ),
+      new Option('--state [states...]', 'only groups in these states')
+        .choices([...states])
+        .argParser(oneOrMoreOf(states)),
     )
     .addOption(
-      new Option('--type [types...]', `only groups of these types: ${types.join(', ')}`).argParser(oneOrMoreOf(types)),
+      new Option('--type [types...]', 'only groups of these types').choices([...types]).argParser(oneOrMoreOf(types)),
     )
     .option('--match <regex>', 'only groups whose name matches', pattern);
   examples(
