@@ -13,7 +13,7 @@ import {
   readConfig,
 } from '@muster/coordinator';
 import type { Command } from 'commander';
-import { examples } from './commands.js';
+import { examples, notes } from './commands.js';
 import { exitCodes } from './exit-codes.js';
 import type { Cli } from './io.js';
 import { CONFIG_FILE, readConfigFile } from './node-command.js';
@@ -35,6 +35,11 @@ export function addConfig(program: Command, cli: Cli): void {
     check,
     'muster config check --config node.json',
     'MUSTER_GROUP_MAX_SIZE=50 muster config check && echo fine',
+  );
+  notes(
+    check,
+    'Beside the values it looks whether the files that are named are there and readable, whether servers are servers, and whether only one way',
+    'says who the node is. It asks no server. Flags go before MUSTER_ variables, these before the file, the file before NATS_URL.',
   );
   check.addOption(outputOption()).action(async (flags: ConfigFlags) => {
     const read = await effective(flags, cli);

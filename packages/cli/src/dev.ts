@@ -136,9 +136,9 @@ coordinator of cluster "${cluster}" ready; ${store === null ? 'nothing is kept a
 
 In another terminal:
   export NATS_URL=${url}
-${topic.length > 0 ? '' : `  muster topics create ${name} --partitions 4${ofCluster}\n`}  muster produce ${name} '{"total":40}'${ofCluster}
-  muster consume ${name} --group test${ofCluster}
-  muster groups describe test${ofCluster}
+${topic.length > 0 ? '' : `  ${io.startedAs} topics create ${name} --partitions 4${ofCluster}\n`}  ${io.startedAs} produce ${name} '{"total":40}'${ofCluster}
+  ${io.startedAs} consume ${name} --group test${ofCluster}
+  ${io.startedAs} groups describe test${ofCluster}
 
 In an application:
   import { connect } from '@muster/worker';

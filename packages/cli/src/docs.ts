@@ -47,7 +47,7 @@ export function cliDocs(program: Command): string {
 
 const introduction = `Everything that can be done from a shell: a cluster for development, coordinator nodes, groups, topics, messages.
 The command is \`muster\` where the package \`@muster/cli\` is installed; in this repository it is
-\`node packages/cli/dist/main.js\` after \`npm run build\`.
+\`node packages/cli/bin/muster.mjs\` after \`npm run build\`.
 
 \`\`\`sh
 muster dev --topic orders:4          # a NATS server and a coordinator; says how to connect
@@ -71,7 +71,9 @@ const formatText = `\`-o table\` is for people. \`-o json\`, \`-o yaml\` and \`-
 only, and not with \`NO_COLOR\`. On a narrow terminal a table shortens ids and leaves columns out, and says so; nothing is ever cut
 in a pipe.`;
 
-const exitText = `After an error the message says what happened, and the line below it what to do next.`;
+const exitText = `After an error the message says what happened, and the line below it what to do next. A file that a command line names and that
+is not there ends every command with 3, one that cannot be read or is wrong with 2. Commands about several items do what they can (6 where
+some did not work); \`reset-offsets\` looks at all groups first and says that nothing was changed where one cannot be reset.`;
 
 const otherToolsText = `Beyond it: \`muster groups watch\`, \`muster groups history\` (why the group rebalanced), \`muster groups remove-member\`,
 \`reset-offsets --from-group\`, \`-o json\` everywhere. Instead of \`kafka-topics.sh\` there is \`muster topics\`, instead of

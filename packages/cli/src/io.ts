@@ -4,6 +4,7 @@
 
 import { once } from 'node:events';
 import { homedir } from 'node:os';
+import { relative } from 'node:path';
 import type { Readable } from 'node:stream';
 import { listenForEnd } from './ending.js';
 
@@ -11,6 +12,8 @@ export interface Io {
   readonly stdin: Readable;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly home: string;
+  /** How this command was started, for command lines that a person shall type: `muster`, `npx muster`, `node path/to/muster.mjs`. */
+  readonly startedAs: string;
   /** Whether a person can be asked: standard input and standard output are a terminal. */
   readonly isInteractive: boolean;
   /** Whether standard output is a terminal. */
@@ -51,6 +54,7 @@ export function processIo(): Io {
     stdin,
     env,
     home: env['HOME'] ?? homedir(),
+    startedAs: startedAs(process.argv[1] ?? '', env, process.cwd()),
     isInteractive: Boolean(stdin.isTTY && stdout.isTTY),
     isTerminal: Boolean(stdout.isTTY),
     hasColor: Boolean(stdout.isTTY) && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb',
@@ -67,6 +71,14 @@ export function processIo(): Io {
       return interruption.signal;
     },
   };
+}
+
+/** @returns how the script was started; as a path where nothing else is known to work */
+export function startedAs(script: string, env: Io['env'], cwd: string): string {
+  if (env['npm_command'] === 'exec') return 'npx muster';
+  if (!/\.m?js$/.test(script)) return 'muster';
+  const near = relative(cwd, script);
+  return `node ${near.startsWith('..') ? script : near}`;
 }
 
 function onSignals(): AbortController {

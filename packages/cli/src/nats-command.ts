@@ -5,10 +5,10 @@
 import { startNatsCluster } from '@muster/nats-server';
 import type { Command } from 'commander';
 import { withSpinner } from './asking.js';
-import { examples } from './commands.js';
+import { examples, notes } from './commands.js';
 import { exitCodes } from './exit-codes.js';
 import { CliError } from './failure.js';
-import { aborted, type Cli, type Io } from './io.js';
+import { type Cli, type Io, pause } from './io.js';
 import { type OutputOptions, outputOption, show } from './output.js';
 import { integer } from './values.js';
 
@@ -34,6 +34,11 @@ export function addNats(program: Command, cli: Cli): void {
     .option('--server-version <version>', 'exactly this nats-server, such as 2.10.27')
     .addOption(outputOption());
   examples(nats, 'muster nats', 'muster nats --servers 3', 'muster nats --port 0 --store-dir ./nats-data -o json');
+  notes(
+    nats,
+    'A server that is killed is not started again. To have it back, end the command with Ctrl-C and start it anew: with --store-dir and the',
+    'same --servers and --port the streams are still there. For servers that come back by themselves use deploy/.',
+  );
   nats.action(async (flags: NatsFlags) => {
     cli.exitCode = await runNats(flags, cli.io);
   });
@@ -71,11 +76,32 @@ async function runNats({ servers: count, port, storeDir, serverVersion, output }
       name: 'url',
       empty: '',
     });
-    io.err(`\nexport NATS_URL=${handle.urls.join(',')}\nCtrl-C ends it\n`);
-    await aborted(signal);
+    io.err(`\nexport NATS_URL=${handle.urls.join(',')}\n${io.startedAs} node\nCtrl-C ends it\n`);
+    await untilAborted(signal, handle.servers, (name) => {
+      io.err(`${name} ended, and is not started again by itself: Ctrl-C ends the others, too\n`);
+    });
     io.err('ending\n');
     return exitCodes.ok;
   } finally {
     await handle.stop();
+  }
+}
+
+const LOOK_INTERVAL_MS = 1_000;
+
+/** Says once of each server that it has ended: nothing starts it again. */
+async function untilAborted(
+  signal: AbortSignal,
+  servers: readonly { readonly name: string; readonly pid: number | undefined }[],
+  onEnded: (name: string) => void,
+): Promise<void> {
+  const ended = new Set<string>();
+  while (!signal.aborted) {
+    for (const { name, pid } of servers) {
+      if (pid !== undefined || ended.has(name)) continue;
+      ended.add(name);
+      onEnded(name);
+    }
+    await pause(LOOK_INTERVAL_MS, signal);
   }
 }

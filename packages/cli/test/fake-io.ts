@@ -10,6 +10,7 @@ export class FakeIo implements Io {
   readonly stdin: Readable;
   readonly env: Record<string, string | undefined>;
   readonly home: string;
+  readonly startedAs = 'muster';
   readonly isInteractive = false;
   readonly isTerminal = false;
   readonly hasColor = false;

@@ -3,7 +3,7 @@
  */
 
 import type { Command } from 'commander';
-import { type AskingFlags, asking, examples } from '../commands.js';
+import { type AskingFlags, asking, examples, notes } from '../commands.js';
 import { exitCodes } from '../exit-codes.js';
 import type { Cli } from '../io.js';
 import { type Row, show } from '../output.js';
@@ -17,6 +17,13 @@ export function addHistory(groups: Command, cli: Cli): void {
     groups.command('history').description('show the last rebalances of groups: when, why, how long, what moved'),
   );
   examples(history, 'muster groups history billing', 'muster groups history billing -o csv > rebalances.csv');
+  notes(
+    history,
+    'Causes: member-joined; member-left (by itself, or removed: see REASON); session-expired (no heartbeat in time, or not back in the round',
+    'in time); sync-timed-out (the assignment did not come in time); subscription-changed (a member offers other topics or assignors);',
+    'leader-rejoined (the leader asks for a new assignment, such as after a topic changed); static-member-restarted (with another subscription);',
+    'group-too-large (groupMaxSize was lowered); removed-before-load (a member was removed just before another node took over).',
+  );
   asking(history).action((names: string[], flags: HistoryFlags) =>
     withSession(cli, flags, async ({ admin, io }) => {
       const rows: Row[] = [];
