@@ -20,6 +20,10 @@ authorization {
     { user: all, password: all }
     { nkey: ${guard.getPublicKey()} }
     { user: guest, password: guest, permissions: { publish: { deny: ["muster.real.g.*.*.delete", "muster.real.all"] } } }
+    { user: boxed, password: boxed, permissions: { subscribe: ["_INBOX_own.>"] } }
+    { user: reader, password: reader, permissions: {
+      publish: { deny: ["muster.real.g.*.*.join", "muster.real.t.>", "$JS.API.STREAM.CREATE.>"] }
+    } }
   ]
 }
 no_auth_user: all
@@ -160,6 +164,32 @@ describe('the cluster', () => {
     expect(status.stdout).toMatch(/\nn1 .*alive/);
     expect(status.stderr).toMatch(/muster\.real\.all/);
     expect(status.code).toBe(1);
+  });
+
+  it.each([
+    ['groups', 'list', '--user', 'boxed', '--password', 'boxed'],
+    ['topics', 'list', '--user', 'boxed', '--password', 'boxed'],
+  ])('says that answers are sent to where a user may not listen: %s %s', async (...args) => {
+    const { code, stderr } = await cli(...args, '--timeout', '20s');
+    expect(stderr).toMatch(/^error: NATS permissions deny this user to subscribe to _INBOX\..*\ngive --inbox-prefix/);
+    expect(code).toBe(1);
+    await ok(...args, '--inbox-prefix', '_INBOX_own');
+  });
+
+  it('says at once what a user may not send, and that in one error', async () => {
+    const topic = await newTopic(1);
+    const reader = ['--user', 'reader', '--password', 'reader', '--timeout', '20s'];
+    for (const [args, subject] of [
+      [['produce', topic, 'x'], 'muster.real.t.'],
+      [['topics', 'create', 'mine', '--partitions', '1'], '$JS.API.STREAM.CREATE.'],
+      [['consume', topic, '--group', 'readers'], '.join'],
+    ] as const) {
+      const { code, stderr } = await cli(...args, ...reader);
+      expect(stderr).toContain(subject);
+      expect(stderr).toContain('accounts.conf');
+      expect(stderr.match(/^error: /gm), stderr).toHaveLength(1);
+      expect(code).toBe(1);
+    }
   });
 
   it('is found through a NATS context', async () => {

@@ -1,16 +1,14 @@
 /**
  * What NATS forbids this user, made an error at once: to the client library a forbidden question looks like one that nobody answers.
  *
- * F1 requests about one group are left to the worker library: it says of which group they were forbidden, and the others go on.
+ * F1 requests about one group and messages are left to the worker library: it says which were forbidden, and the others go on.
  * F2 a subscription that is forbidden ends a command only where the answers would come on it: notices and heartbeats can be done without.
  */
 
 import type { NatsConnection } from 'nats';
 import { exitCodes } from './exit-codes.js';
-import { CliError } from './failure.js';
+import { CliError, permissionsAdvice } from './failure.js';
 
-const PERMISSIONS_ADVICE =
-  'use another context or user, or permit it to this one: deploy/nats/accounts.conf has what workers and administrators need';
 const INBOX_ADVICE = 'give --inbox-prefix: this user has answers sent to a prefix of its own, such as _INBOX_admin';
 
 /** Watches the connection for what is forbidden. */
@@ -73,6 +71,6 @@ function denialOf(operation: string, subject: string, isInbox: boolean): CliErro
   return new CliError(
     exitCodes.failed,
     `NATS permissions deny this user to ${what} ${subject}`,
-    isInbox && operation === 'subscription' ? INBOX_ADVICE : PERMISSIONS_ADVICE,
+    isInbox && operation === 'subscription' ? INBOX_ADVICE : permissionsAdvice,
   );
 }

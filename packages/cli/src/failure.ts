@@ -37,6 +37,9 @@ const seeMembers = '"muster groups members <group>" shows the members';
 const tryAgain = 'try again in a moment; "muster groups state <group>" shows how the group stands';
 const checkServer =
   'check --server, NATS_URL or the NATS context; "muster dev" starts a server and a coordinator for development';
+/** What to do about something that is forbidden. */
+export const permissionsAdvice =
+  'use another context or user, or permit it to this one: deploy/nats/accounts.conf has what workers and administrators need';
 const checkJetStream = 'check that JetStream is enabled and has a leader, then try again';
 
 /** By error code of the library or the coordinator; others count as `failed`. */
@@ -78,13 +81,13 @@ const verdicts: Readonly<Record<string, Verdict>> = {
   STREAM_UNAVAILABLE: { exitCode: exitCodes.unreachable, advice: checkJetStream },
   GROUP_AUTHORIZATION_FAILED: {
     exitCode: exitCodes.failed,
-    advice:
-      'this NATS user may not do that: use another context or user, or see deploy/nats/accounts.conf for the permissions it needs',
+    advice: permissionsAdvice,
   },
 };
 
 /** What JetStream refuses a stream with, by its own words: its codes say less. */
 const refusals: readonly (readonly [RegExp, string])[] = [
+  [/permissions violation/i, permissionsAdvice],
   [
     /subjects overlap/i,
     '"nats stream ls --subjects" shows whose they are: give another --subject, or register that stream with "muster topics adopt"',

@@ -3,6 +3,7 @@
  */
 
 import { connectNats } from '@muster/nats';
+import { Subjects } from '@muster/protocol';
 import { type Admin, connect, type Muster, silentLogger } from '@muster/worker';
 import type { NatsConnection } from 'nats';
 import { type Connection, type ConnectionFlags, readConnection, requireFiles } from './connection.js';
@@ -47,13 +48,11 @@ export async function withSession(
   await requireFiles(connection.nats);
   const nats = await connectNats(connection.nats);
   const { inboxPrefix } = connection.nats;
-  const ofCluster = `muster.${connection.cluster}.`;
+  const { find, all } = new Subjects(connection.cluster);
   // F1 Who guards itself does without what JetStream does not tell.
-  const denials = new Denials(
-    nats,
-    inboxPrefix ?? DEFAULT_INBOX,
-    (subject) => !subject.startsWith(`${ofCluster}g.`) && (!guardsItself || subject.startsWith(ofCluster)),
-  );
+  const isNeeded = (subject: string) =>
+    subject === find || subject === all || (!guardsItself && /^\$(?:JS\.API\.(?!CONSUMER\.DELETE)|KV\.)/.test(subject));
+  const denials = new Denials(nats, inboxPrefix ?? DEFAULT_INBOX, isNeeded);
   const work = async (): Promise<number> => {
     const missing = await missingCluster(nats, connection.cluster, connection.timeoutMs);
     if (missing !== undefined && !isNewClusterFine) throw missing;

@@ -19,10 +19,10 @@ export function addHistory(groups: Command, cli: Cli): void {
   examples(history, 'muster groups history billing', 'muster groups history billing -o csv > rebalances.csv');
   notes(
     history,
-    'Causes: member-joined; member-left (by itself, or removed: see REASON); session-expired (no heartbeat in time, or not back in the round',
-    'in time); sync-timed-out (the assignment did not come in time); subscription-changed (a member offers other topics or assignors);',
-    'leader-rejoined (the leader asks for a new assignment, such as after a topic changed); static-member-restarted (with another subscription);',
-    'group-too-large (groupMaxSize was lowered); removed-before-load (a member was removed just before another node took over).',
+    'Causes: member-joined; member-left (by itself, or removed: see REASON); session-expired (no heartbeat in time); sync-timed-out (a member',
+    'did not fetch its assignment in time); subscription-changed (a member offers other topics or assignors); leader-rejoined (the leader asks',
+    'for a new assignment, such as after a topic changed); static-member-restarted (in the middle of a round, or so that another assignor is',
+    'chosen); group-too-large (groupMaxSize was lowered); removed-before-load (a member was removed just before another node took over).',
   );
   asking(history).action((names: string[], flags: HistoryFlags) =>
     withSession(cli, flags, async ({ admin, io }) => {
