@@ -44,7 +44,7 @@ const lines: Readonly<Record<string, (made: Made) => readonly string[]>> = {
   'topics create': ({ unmade }) => [unmade, '--partitions', '2'],
   'topics adopt': ({ topic, unmade }) => [
     ...[unmade, '--partitions', '2', '--stream', `MUSTER_real_T_${topic}`],
-    ...['--subject', `muster.real.t.${topic}.{partition}.{key}`],
+    ...['--subject', `muster.real.t.${topic}.{partition}.{key}`, '--force'],
   ],
   'topics list': () => [],
   'topics describe': ({ topic }) => [topic],

@@ -67,7 +67,8 @@ from the first of these that has any; they are never mixed. User, password or to
 \`socks_proxy\` or a JetStream domain or API prefix are refused, not misunderstood.`;
 
 const formatText = `\`-o table\` is for people. \`-o json\`, \`-o yaml\` and \`-o csv\` are for programs; their keys stay. \`-o name\` prints one name per line, for
-\`xargs\` and loops. \`muster consume\` and \`muster groups watch\` write a stream: with \`-o json\` one object per line. Colours appear on a terminal
+\`xargs\` and loops. \`muster consume\` and \`muster groups watch\` write a stream: with \`-o json\` one object per line, with \`-o csv\`
+one head. Each look of a watch has its time: \`at\`. Colours appear on a terminal
 only, and not with \`NO_COLOR\`. On a narrow terminal a table shortens ids and leaves columns out, and says so; nothing is ever cut
 in a pipe.`;
 
