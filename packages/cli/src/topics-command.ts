@@ -130,7 +130,7 @@ function sayAdopted(io: Io, stream: string, others: readonly TopicSpec[], isForc
       'use that topic, or add --force: deleting one deletes the messages of both',
     );
   }
-  io.err(`note: ${message}; deleting one deletes the messages of both\n`);
+  io.err(`note: ${message}\ndeleting one deletes the messages of both\n`);
 }
 
 type AdoptFlags = AskingFlags & {
