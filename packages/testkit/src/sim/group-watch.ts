@@ -218,6 +218,8 @@ export class GroupWatch {
 
   /** An honest member was told that it is none, after it was last heard of in order at `heardAt`. */
   expelled(memberId: string, sinceMs: number, allowedMs: number): void {
+    // Another took its place, and has left since: the place is gone, and with it whatever could tell that it was fenced.
+    if (this.#wasReplaced(memberId)) return;
     this.#history.mark('a member was expelled');
     this.#verdicts.check(
       'heartbeating-member-not-expelled',
@@ -230,6 +232,13 @@ export class GroupWatch {
   /** Answered before, or with the frame that also deleted the group: of a life that is over. */
   #isOfEarlierLife(answeredAt: number): boolean {
     return this.#forgottenAt >= 0 && answeredAt - this.#forgottenAt < ERA_MS;
+  }
+
+  #wasReplaced(memberId: string): boolean {
+    const instance = this.logged?.instanceOf.get(memberId);
+    if (instance === undefined) return false;
+    const holders = [...(this.logged?.instanceOf ?? [])].filter(([, of]) => of === instance);
+    return holders.at(-1)?.[0] !== memberId;
   }
 
   /** Whoever takes the place of a static member is the same to the group. */
