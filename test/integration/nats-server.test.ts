@@ -219,7 +219,11 @@ describe.each(['2.10.27', '2.15.1'])('a cluster of three on %s', (version) => {
     const jsm = await connection.jetstreamManager();
     await jsm.streams.add({ name: 'S', subjects: ['s.>'], num_replicas: 3 });
     const jetstream = connection.jetstream();
-    for (let number = 1; number <= 20; number += 1) await jetstream.publish('s.1', text.encode(String(number)));
+    // Our server hears of the stream's subjects by its routes, a moment after the stream was made: until then nobody responds.
+    await until('the stream is known to our server', async () => {
+      return (await jetstream.publish('s.1', text.encode('1')).catch(() => undefined)) !== undefined;
+    });
+    for (let number = 2; number <= 20; number += 1) await jetstream.publish('s.1', text.encode(String(number)));
 
     const leader = (await jsm.streams.info('S')).cluster?.leader;
     const lost = handle.servers.find((server) => server.name === leader)!;
