@@ -221,7 +221,8 @@ describe.each(['2.10.27', '2.15.1'])('a cluster of three on %s', (version) => {
     const jetstream = connection.jetstream();
     // Our server hears of the stream's subjects by its routes, a moment after the stream was made: until then nobody responds.
     await until('the stream is known to our server', async () => {
-      return (await jetstream.publish('s.1', text.encode('1')).catch(() => undefined)) !== undefined;
+      const first = jetstream.publish('s.1', text.encode('1'), { msgID: 'first' });
+      return (await first.catch(() => undefined)) !== undefined;
     });
     for (let number = 2; number <= 20; number += 1) await jetstream.publish('s.1', text.encode(String(number)));
 
