@@ -4,14 +4,21 @@
  */
 
 import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
 import { binary, Spawned } from '../../packages/cli/test/scene.js';
 import { until } from '../world/processes.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
 vi.setConfig({ testTimeout: 60_000 });
+
+/** What a killed process cannot clean up after itself lies here. */
+const folder = mkdtempSync(join(tmpdir(), 'muster-ending-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** Everything that a test started, to end what a failure left behind. */
 const started = new Set<number>();
@@ -53,7 +60,7 @@ function running(pids: readonly number[]): number[] {
   });
 }
 function start(command: string, args: readonly string[]): Spawned {
-  const child = new Spawned(command, args, {}, root);
+  const child = new Spawned(command, args, { TMPDIR: folder }, root);
   started.add(child.pid);
   return child;
 }
