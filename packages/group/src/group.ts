@@ -27,10 +27,7 @@ import type {
 import { generation, monotonicMs } from '@muster/protocol';
 import type { OffsetStore } from './offset-store.js';
 import { createOffsetStore } from './offset-store.js';
-import type { SnapshotRecord } from './records.js';
-
-/** One protocol (assignor) that a member offers, with its subscription bytes. */
-export type Protocol = { readonly name: string; readonly metadata: Uint8Array };
+import type { Protocol, Round, SnapshotRecord } from './records.js';
 
 export type Member = {
   readonly memberId: MemberId;
@@ -71,17 +68,6 @@ export type RebalanceCause =
   | 'sync-timed-out'
   | 'group-too-large'
   | 'removed-before-load';
-
-/**
- * A rebalance under way. Wall time, because it may end on another node than it began on. `reason`: the first that somebody gave for
- * a removal, at most REASON_LENGTH_MAX long as the wire has it.
- */
-export type Round = {
-  readonly cause: string;
-  readonly memberId: MemberId;
-  readonly startedAt: WallMs;
-  readonly reason: string | null;
-};
 
 /** A JoinGroup that waits. `newcomer`: the member has not been in a generation yet. */
 export type ParkedJoin = { readonly ref: RequestId; readonly newcomer: boolean };

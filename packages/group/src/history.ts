@@ -5,8 +5,9 @@
 import type { WallMs } from '@muster/protocol';
 import { decodeAssignment } from '@muster/protocol';
 import { REBALANCES_KEPT } from './bounds.js';
-import type { Group, PreparingPhase, Round } from './group.js';
+import type { Group, PreparingPhase } from './group.js';
 import { CONSUMER_PROTOCOL_TYPE } from './protocols.js';
+import type { Round } from './records.js';
 
 /** Notes a round that ended: in Stable, in Empty, or because another one began before the leader assigned. */
 export function closeRound(group: Group, round: Round, now: WallMs, moved: number | null): void {

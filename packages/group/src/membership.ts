@@ -9,8 +9,9 @@ import { memberId, NAME_LENGTH_MAX } from '@muster/protocol';
 import { NO_BYTES, NO_MEMBER, refuseJoin, refuseSync } from './answers.js';
 import { REPLACED_JOINS_KEPT } from './bounds.js';
 import { NEW_MEMBER_JOIN_TIMEOUT_MS } from './context.js';
-import type { Group, Member, Protocol } from './group.js';
+import type { Group, Member } from './group.js';
 import { countProtocols, sameProtocols } from './protocols.js';
+import type { Protocol } from './records.js';
 import type { Turn } from './turn.js';
 import { after, cancelTimer, record, setTimer } from './turn.js';
 

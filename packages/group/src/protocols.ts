@@ -6,7 +6,8 @@
 
 import type { InstanceId } from '@muster/protocol';
 import { parseSubscribedTopics } from '@muster/protocol';
-import type { Group, Member, Protocol } from './group.js';
+import type { Group, Member } from './group.js';
+import type { Protocol } from './records.js';
 
 /** kafka: the protocol type whose subscriptions the coordinator can read. */
 export const CONSUMER_PROTOCOL_TYPE = 'consumer';

@@ -8,12 +8,13 @@
 import type { Generation, InstanceId, MemberId, RebalanceEntry, RequestId, WallMs } from '@muster/protocol';
 import { assertNever, isGeneration, isInstanceId, isMemberId, isRequestId, wallMs } from '@muster/protocol';
 import type { TopicPartition } from './commands.js';
-import type { Protocol, Round } from './group.js';
 import type { StoredOffset } from './offset-store.js';
 import type {
   GroupRecord,
   MemberRecord,
+  Protocol,
   RecordedState,
+  Round,
   SnapshotDeltaRecord,
   SnapshotRecord,
   UnknownRecord,

@@ -6,8 +6,10 @@
 
 import type { Generation, InstanceId, MemberId, RebalanceEntry, RequestId, WallMs } from '@muster/protocol';
 import type { TopicPartition } from './commands.js';
-import type { Protocol, Round } from './group.js';
 import type { StoredOffset } from './offset-store.js';
+
+/** One protocol (assignor) that a member offers, with its subscription bytes. */
+export type Protocol = { readonly name: string; readonly metadata: Uint8Array };
 
 /** A member as it is recorded: with all its protocols, so that a failover changes nobody's choice. */
 export type MemberRecord = {
@@ -26,6 +28,17 @@ export type MemberRecord = {
 
 /** States that are recorded. PreparingRebalance never is: the log keeps what was before it (rule K1). */
 export type RecordedState = 'Empty' | 'CompletingRebalance' | 'Stable';
+
+/**
+ * A rebalance under way. Wall time, because it may end on another node than it began on. `reason`: the first that somebody gave for
+ * a removal, at most REASON_LENGTH_MAX long as the wire has it.
+ */
+export type Round = {
+  readonly cause: string;
+  readonly memberId: MemberId;
+  readonly startedAt: WallMs;
+  readonly reason: string | null;
+};
 
 /** The group metadata apart from its members. */
 type MetadataFields = {
