@@ -11,6 +11,7 @@
 import type { GroupId, MemberId, MonotonicMs } from '@muster/protocol';
 import { assertNever, generation, monotonicMs } from '@muster/protocol';
 import { NO_MEMBER } from './answers.js';
+import type { TopicPartition } from './commands.js';
 import type { TurnContext } from './context.js';
 import type { Effects } from './effects.js';
 import type { Group, GroupSlot, Member, Phase, RebalanceCause } from './group.js';
@@ -69,7 +70,7 @@ export class GroupReplay {
         this.#applyOffsets(seq, record);
         return;
       case 'offset-tombstones':
-        for (const { topic, partition } of record.partitions) dropOffset(this.#offsets, topic, partition);
+        this.#applyTombstones(seq, record.partitions);
         return;
       case 'group-tombstone':
         this.#forgetMetadata();
@@ -118,6 +119,14 @@ export class GroupReplay {
       putCommitted(this.#offsets, stored);
     }
     if (record.memberId !== null) this.#commitSeqs.set(record.memberId, record.commitSeq);
+  }
+
+  #applyTombstones(seq: number, partitions: readonly TopicPartition[]): void {
+    const { stages } = this.#offsets;
+    const openBefore = [...stages.keys()];
+    for (const { topic, partition } of partitions) dropOffset(this.#offsets, topic, partition);
+    // A stage that lost its last offset has left a fence; the newest record of that is this one.
+    for (const producerId of openBefore) if (!stages.has(producerId)) this.#fenceSeqs.set(producerId, seq);
   }
 
   /** The end marker of a checkpoint (rule K2): whatever has no record at `seq` or later is not in the checkpoint, so it is gone. */
