@@ -27,7 +27,8 @@ describe('where to connect', () => {
       cluster: 'default',
       timeoutMs: 1_000,
       context: undefined,
-      nats: { servers: ['nats://127.0.0.1:4222'], name: 'muster-cli' },
+      jetStream: { apiPrefix: '$JS.API' },
+      nats: { servers: ['nats://127.0.0.1:4222'], jetStream: { apiPrefix: '$JS.API' }, name: 'muster-cli' },
     });
   });
   it('is what the flag says, else the environment, else the context', async () => {
@@ -90,9 +91,9 @@ describe('a NATS context', () => {
   test.each([
     ['no JSON', '{', /is no JSON/],
     ['a wrong type', { url: 7 }, /url: /],
-    ['a JetStream domain', { jetstream_domain: 'hub' }, /jetstream_domain, which muster does not support: .*account/],
-    ['a JetStream prefix', { jetstream_api_prefix: 'hub.API' }, /jetstream_api_prefix, which muster does not/],
-    ['a proxy', { socks_proxy: 'x' }, /socks_proxy, .*connects directly/],
+    ['a JetStream domain of two tokens', { jetstream_domain: 'a.b' }, /"a.b" is no JetStream domain/],
+    ['a JetStream prefix that is none', { jetstream_api_prefix: 'hub.>' }, /no prefix of the JetStream API/],
+    ['both of them', { jetstream_domain: 'hub', jetstream_api_prefix: 'x' }, /exclude each other/],
     ['credentials in another store', { creds: 'op://vault/item' }, /refers to op:, which muster does not read/],
   ])('with %s is refused', async (_, content, message) => {
     await saveContext('bad', content);
@@ -151,6 +152,26 @@ describe('a NATS context', () => {
   });
 });
 
+describe('the JetStream and the way to it', () => {
+  test.each([
+    [{ jetstream_domain: 'hub' }, '$JS.hub.API'],
+    [{ jetstream_api_prefix: 'from.hub.API' }, 'from.hub.API'],
+    [{ jetstream_api_prefix: '$JS.hub.API.' }, '$JS.hub.API'],
+  ])('are what the context %j says', async (context, apiPrefix) => {
+    await saveContext('edge', { ...context, socks_proxy: 'socks5://h' });
+    expect(await read({ context: 'edge' })).toMatchObject({
+      jetStream: { apiPrefix },
+      nats: { jetStream: { apiPrefix }, socksProxy: 'socks5://h' },
+    });
+  });
+  it('come from one place: a domain of the environment goes before the prefix of a context, a flag before both', async () => {
+    await saveContext('edge', { jetstream_api_prefix: 'from.hub.API' });
+    const env = { MUSTER_JETSTREAM_DOMAIN: 'env' };
+    expect((await read({ context: 'edge' }, env)).jetStream.apiPrefix).toBe('$JS.env.API');
+    expect((await read({ context: 'edge', jsApiPrefix: 'flag.API' }, env)).jetStream.apiPrefix).toBe('flag.API');
+  });
+});
+
 describe('who we are', () => {
   const seed = `SU${'A'.repeat(56)}`;
   test.each([
@@ -164,7 +185,7 @@ describe('who we are', () => {
     [{ server: 'nats://u:p%40@h' }, { user: 'u', pass: 'p@' }],
     [{ server: 'nats://secret@h' }, { token: 'secret' }],
   ])('%j', async (flags, expected) => {
-    const { servers: _, name: __, ...auth } = (await read(flags)).nats;
+    const { servers: _, name: __, jetStream: ___, ...auth } = (await read(flags)).nats;
     expect(auth).toEqual(expected);
   });
   it('is never in the address that error messages show', async () => {

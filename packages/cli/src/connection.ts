@@ -4,7 +4,7 @@
  * N1 who we are comes from one layer only: credentials of a context never mix with those of a flag.
  */
 
-import type { ConnectNatsOptions, NatsTls } from '@muster/nats';
+import { apiPrefixOf, type ConnectNatsOptions, type NatsTls, OWN_API } from '@muster/nats';
 import { type Command, Option } from 'commander';
 import { exitCodes } from './exit-codes.js';
 import { CliError } from './failure.js';
@@ -26,6 +26,9 @@ export interface ConnectionFlags {
   readonly tlsca?: string;
   readonly tlsfirst?: boolean;
   readonly inboxPrefix?: string;
+  readonly jsDomain?: string;
+  readonly jsApiPrefix?: string;
+  readonly socksProxy?: string;
   readonly cluster?: string;
   readonly timeout: number;
 }
@@ -51,6 +54,17 @@ const connectionOptions = [
   ['--tlskey <file>', 'NATS_KEY', 'key of the client certificate'],
   ['--tlsca <file>', 'NATS_CA', 'certificates of the authority that signed the server'],
   ['--inbox-prefix <subject>', 'NATS_INBOX_PREFIX', 'prefix of the subjects of replies'],
+  [
+    '--js-domain <name>',
+    'MUSTER_JETSTREAM_DOMAIN',
+    'JetStream domain of the cluster, seen from a leaf node of another',
+  ],
+  [
+    '--js-api-prefix <subject>',
+    'MUSTER_JETSTREAM_API_PREFIX',
+    'prefix of the JetStream API, seen from another account',
+  ],
+  ['--socks-proxy <url>', 'MUSTER_SOCKS_PROXY', 'SOCKS5 proxy on the way to NATS: socks5://[user:password@]host:port'],
   ['--cluster <name>', 'MUSTER_CLUSTER', `name of the Muster cluster (default: ${DEFAULT_CLUSTER})`],
 ] as const;
 
@@ -74,6 +88,8 @@ export interface Connection {
   /** Name of the NATS context in use. */
   readonly context: string | undefined;
   readonly nats: ConnectNatsOptions;
+  /** The JetStream of the cluster. */
+  readonly jetStream: { readonly apiPrefix: string };
 }
 
 /**
@@ -88,16 +104,23 @@ export async function readConnection(flags: ConnectionFlags, place: ContextPlace
   const auth = firstOf(authOf(flags, place.home), authOf(environment, place.home), urlAuth, contextAuth(context)) ?? {};
   const tls = tlsOf(flags, environment, context, place.home);
   const inboxPrefix = pick('inboxPrefix') ?? nonEmpty(context?.inbox_prefix);
+  const jetStream = {
+    apiPrefix: firstOf(apiPrefix(flags), apiPrefix(environment), contextApiPrefix(context)) ?? OWN_API,
+  };
+  const socksProxy = pick('socksProxy') ?? nonEmpty(context?.socks_proxy);
   return {
     cluster: pick('cluster') ?? DEFAULT_CLUSTER,
     timeoutMs: flags.timeout,
     context: context?.name,
+    jetStream,
     nats: {
       servers,
+      jetStream,
       name: 'muster-cli',
       ...(await natsAuth(auth)),
       ...(tls === undefined && !isTls ? {} : { tls: tls ?? {} }),
       ...(inboxPrefix === undefined ? {} : { inboxPrefix }),
+      ...(socksProxy === undefined ? {} : { socksProxy }),
     },
   };
 }
@@ -178,6 +201,28 @@ async function readSeed(path: string): Promise<string> {
   if (seed === undefined)
     throw new CliError(exitCodes.usage, `${path} holds no seed of an nkey (a line beginning with S)`);
   return seed;
+}
+
+/** @returns where the JetStream is by these options; undefined where they do not say; throws CliError for what can be none */
+function apiPrefix({ jsDomain: domain, jsApiPrefix: prefix }: Named): string | undefined {
+  if (domain === undefined && prefix === undefined) return undefined;
+  try {
+    return apiPrefixOf({
+      ...(domain === undefined ? {} : { domain }),
+      ...(prefix === undefined ? {} : { apiPrefix: prefix }),
+    });
+  } catch (cause) {
+    throw new CliError(exitCodes.usage, cause instanceof Error ? cause.message : String(cause));
+  }
+}
+
+function contextApiPrefix(context: NatsContext | undefined): string | undefined {
+  const jsDomain = nonEmpty(context?.jetstream_domain);
+  const jsApiPrefix = nonEmpty(context?.jetstream_api_prefix);
+  return apiPrefix({
+    ...(jsDomain === undefined ? {} : { jsDomain }),
+    ...(jsApiPrefix === undefined ? {} : { jsApiPrefix }),
+  });
 }
 
 function tlsOf(

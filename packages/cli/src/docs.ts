@@ -63,8 +63,9 @@ for an answer that cannot come. Results go to standard output, everything else t
 const connectionText = `Commands that ask a cluster find it as natscli does: options go before environment variables, these before the NATS context
 (\`--context\`, else \`NATS_CONTEXT\`, else the one chosen with \`nats context select\`), this before the defaults. Credentials are taken
 from the first of these that has any; they are never mixed. User, password or token may also stand in the URL. A context may hold a
-\`user_jwt\` (with \`user_seed\`, or the seed in the file of \`nkey\`), or refer to \`nsc\` where that tool is installed. Contexts that use
-\`socks_proxy\` or a JetStream domain or API prefix are refused, not misunderstood.`;
+\`user_jwt\` (with \`user_seed\`, or the seed in the file of \`nkey\`), or refer to \`nsc\` where that tool is installed. A JetStream
+domain or API prefix and a \`socks_proxy\` are followed: see [another domain](operations.md#a-jetstream-elsewhere). A proxy resolves the
+names of the servers itself.`;
 
 const formatText = `\`-o table\` is for people. \`-o json\`, \`-o yaml\` and \`-o csv\` are for programs; their keys stay. \`-o name\` prints one name per line, for
 \`xargs\` and loops. \`muster consume\` and \`muster groups watch\` write a stream: with \`-o json\` one object per line, with \`-o csv\`

@@ -9,6 +9,7 @@ import { recordKey } from '@muster/cluster';
 import { leaseBucket, logStreamName } from '@muster/nats';
 import { encodeRequest, groupId, requestId, Subjects } from '@muster/protocol';
 import { ErrorCode, type JetStreamManager, type NatsConnection, NatsError, nuid } from 'nats';
+import type { Connection } from './connection.js';
 import { exitCodes } from './exit-codes.js';
 import { CliError } from './failure.js';
 import { apiErrorOf, messageOrNothing, NO_STREAM } from './jetstream-errors.js';
@@ -22,12 +23,11 @@ const TOPICS_SUFFIX = '_TOPICS';
 /** @returns undefined where the cluster is there or might be; else what to say */
 export async function missingCluster(
   nats: NatsConnection,
-  cluster: string,
-  timeoutMs: number,
+  { cluster, timeoutMs, jetStream }: Connection,
 ): Promise<CliError | undefined> {
   const timeout = Math.min(ASK_MS, timeoutMs);
   if (!(await hasNoListener(nats, cluster, timeout))) return undefined;
-  const jetstream = await nats.jetstreamManager({ timeout, checkAPI: false });
+  const jetstream = await nats.jetstreamManager({ ...jetStream, timeout, checkAPI: false });
   const store = `KV_${leaseBucket(cluster)}`;
   const streams = [store, `${store}${TOPICS_SUFFIX}`, logStreamName({ cluster }, 0)];
   for (const stream of streams) if (!(await isAbsent(jetstream, stream))) return undefined;
@@ -39,6 +39,21 @@ export async function missingCluster(
       ? 'start a coordinator with "muster node" or "muster dev", or check --server and the NATS context'
       : `name one of them with --cluster, or start a coordinator with "muster node --cluster ${cluster}"`,
   );
+}
+
+/**
+ * For somebody at a leaf node or in another account who has not said where the cluster's JetStream is: topics would seem to be unknown.
+ * @returns what to say where coordinators answer but this JetStream has not even their store; undefined otherwise
+ */
+export async function otherJetStream(
+  nats: NatsConnection,
+  { cluster, timeoutMs, jetStream }: Connection,
+): Promise<string | undefined> {
+  const timeout = Math.min(ASK_MS, timeoutMs);
+  const manager = await nats.jetstreamManager({ ...jetStream, timeout, checkAPI: false });
+  const isElsewhere = await isAbsent(manager, `KV_${leaseBucket(cluster)}`);
+  if (!isElsewhere || (await hasNoListener(nats, cluster, timeout))) return undefined;
+  return `coordinators of ${JSON.stringify(cluster)} answer, but their store is in another JetStream than the one asked (${jetStream.apiPrefix}): to see topics say which with --js-domain or --js-api-prefix`;
 }
 
 function thereAre(others: readonly string[] | undefined): string {

@@ -33,6 +33,7 @@ export async function lookAt(
   signal: AbortSignal,
   onMessage: (message: ShownMessage) => Promise<void>,
 ): Promise<void> {
+  const jetstream = session.nats.jetstream(session.connection.jetStream);
   const readers: JetStreamSubscription[] = [];
   const topics: [TopicSpec, readonly number[] | undefined][] = [];
   for (const { topic: name, partitions } of choices) {
@@ -46,7 +47,7 @@ export async function lookAt(
   try {
     for (const [topic, partitions] of topics) {
       const options = startOf(consumerOpts(), from).orderedConsumer().bindStream(topic.stream);
-      readers.push(await session.nats.jetstream().subscribe(filterOf(topic, partitions), options));
+      readers.push(await jetstream.subscribe(filterOf(topic, partitions), options));
     }
     const reading = readers.map(async (reader, at) => {
       const [topic, partitions] = topics[at] ?? [];

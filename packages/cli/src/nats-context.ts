@@ -36,20 +36,6 @@ const schema = z.object({
 
 export type NatsContext = z.output<typeof schema> & { readonly name: string };
 
-const ownJetStream = 'coordinators and workers use the JetStream of the account that they are connected to, as $JS.API';
-
-/** Keys that would change where a request goes, and that cannot be followed here: refused rather than ignored, with the reason. */
-const unsupported = {
-  socks_proxy: 'the NATS client for Node.js connects directly only',
-  jetstream_domain: ownJetStream,
-  jetstream_api_prefix: ownJetStream,
-} as const satisfies Partial<Record<keyof z.output<typeof schema>, string>>;
-const unsupportedKeys = Object.keys(unsupported).filter(isUnsupported);
-
-function isUnsupported(key: string): key is keyof typeof unsupported {
-  return Object.hasOwn(unsupported, key);
-}
-
 export interface ContextPlace {
   readonly home: string;
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -58,7 +44,7 @@ export interface ContextPlace {
 /**
  * @param wanted the name asked for; undefined for the selected one
  * @returns the context, undefined where none is asked for and none selected
- * @throws CliError where it does not exist, is damaged, or needs what is not supported
+ * @throws CliError where it does not exist, or is damaged
  */
 export async function readNatsContext(
   wanted: string | undefined,
@@ -107,14 +93,6 @@ function checkContext(name: string, path: string, content: unknown, home: string
   if (!parsed.success) {
     const problems = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
     throw new CliError(exitCodes.usage, `${path} is no NATS context: ${problems.join('; ')}`);
-  }
-  const used = unsupportedKeys.find((key) => parsed.data[key] !== '');
-  if (used !== undefined) {
-    throw new CliError(
-      exitCodes.usage,
-      `the NATS context ${JSON.stringify(name)} uses ${used}, which muster does not support: ${unsupported[used]}`,
-      'make a context without it, or connect with --server and --creds',
-    );
   }
   const file = (path: string) => fileOf(name, path, home);
   const { creds, nkey, cert, key, ca } = parsed.data;

@@ -9,7 +9,7 @@ import type { NatsConnection } from 'nats';
 import { type Connection, type ConnectionFlags, readConnection, requireFiles } from './connection.js';
 import { Denials } from './denial.js';
 import type { Cli, Io } from './io.js';
-import { missingCluster } from './known-cluster.js';
+import { missingCluster, otherJetStream } from './known-cluster.js';
 
 export interface Session {
   readonly io: Io;
@@ -51,17 +51,22 @@ export async function withSession(
   const { find, all } = new Subjects(connection.cluster);
   // F1 Who guards itself does without what JetStream does not tell.
   const isNeeded = (subject: string) =>
-    subject === find || subject === all || (!guardsItself && /^\$(?:JS\.API\.(?!CONSUMER\.DELETE)|KV\.)/.test(subject));
+    subject === find || subject === all || (!guardsItself && isOfJetStream(subject, connection.jetStream.apiPrefix));
   const denials = new Denials(nats, inboxPrefix ?? DEFAULT_INBOX, isNeeded);
   const work = async (): Promise<number> => {
-    const missing = await missingCluster(nats, connection.cluster, connection.timeoutMs);
+    const [missing, elsewhere] = await Promise.all([
+      missingCluster(nats, connection),
+      otherJetStream(nats, connection),
+    ]);
     if (missing !== undefined && !isNewClusterFine) throw missing;
-    if (missing !== undefined) io.err(`note: ${missing.message}\n`);
+    const note = missing?.message ?? elsewhere;
+    if (note !== undefined) io.err(`note: ${note}\n`);
     denials.arm();
     const muster = await connect({
       cluster: connection.cluster,
       clientId: 'muster-cli',
       connection: nats,
+      jetStream: connection.jetStream,
       logger: silentLogger,
       ...(inboxPrefix === undefined ? {} : { inboxPrefix }),
     });
@@ -78,4 +83,12 @@ export async function withSession(
   } finally {
     await nats.close();
   }
+}
+
+/** @returns whether this is a question to JetStream, or a write to a bucket; that nobody tidies up a consumer is no harm */
+function isOfJetStream(subject: string, apiPrefix: string): boolean {
+  return (
+    subject.startsWith('$KV.') ||
+    (subject.startsWith(`${apiPrefix}.`) && !subject.startsWith(`${apiPrefix}.CONSUMER.DELETE.`))
+  );
 }

@@ -23,7 +23,7 @@ export function noSuchPartition(topic: TopicSpec | undefined, partition: number)
 
 /** @returns JetStream's administration on the session's connection */
 export function manager({ nats, connection }: Session): Promise<JetStreamManager> {
-  return nats.jetstreamManager({ timeout: connection.timeoutMs, checkAPI: false });
+  return nats.jetstreamManager({ ...connection.jetStream, timeout: connection.timeoutMs, checkAPI: false });
 }
 
 /** @returns the topics that exist, by name */

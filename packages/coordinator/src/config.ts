@@ -12,6 +12,7 @@ import { isNodeId } from '@muster/protocol';
 import { z } from 'zod';
 
 const ms = z.int().min(0).max(2_147_483_647);
+const jetStreamToken = z.string().regex(/^[^\s.*>]+$/, { error: 'one token: no blanks, dots and wildcards' });
 const token = z.custom<string>(isNodeId, { error: '1 to 64 of A-Z a-z 0-9 _ -' });
 
 /** O5, architecture section 5: below this a failover could expel live members. */
@@ -33,6 +34,14 @@ const schema = z
     tlsCaFile: z.string().optional().describe('file with the CA certificates of the NATS servers'),
     tlsCertFile: z.string().optional().describe('client certificate file'),
     tlsKeyFile: z.string().optional().describe('key file of the client certificate'),
+    jetstreamDomain: jetStreamToken
+      .optional()
+      .describe('JetStream domain of log and leases, seen from a leaf node of another'),
+    jetstreamApiPrefix: z
+      .string()
+      .regex(/^[^\s.*>]+(\.[^\s.*>]+)*$/, { error: 'tokens with dots between them' })
+      .optional()
+      .describe('prefix of the JetStream API of log and leases, seen from another account'),
     clusterSecret: z
       .string()
       .min(1)
@@ -75,6 +84,18 @@ const schema = z
       .describe('pino level'),
     shutdownGraceMs: ms.default(20_000).describe('how long a drain may take after SIGTERM'),
   })
+  .refine((config) => config.jetstreamDomain === undefined || config.jetstreamApiPrefix === undefined, {
+    path: ['jetstreamApiPrefix'],
+    error: 'excludes jetstreamDomain',
+  })
+  .refine(
+    (config) => config.replicas !== undefined || (config.jetstreamDomain ?? config.jetstreamApiPrefix) === undefined,
+    {
+      path: ['replicas'],
+      error:
+        'must be said where JetStream is another than that of the servers connected to: they cannot tell how many there are',
+    },
+  )
   .refine((config) => config.groupMinSessionTimeoutMs <= config.groupMaxSessionTimeoutMs, {
     path: ['groupMinSessionTimeoutMs'],
     error: 'must not exceed groupMaxSessionTimeoutMs',

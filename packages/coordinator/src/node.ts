@@ -138,10 +138,12 @@ function logProblem(log: Logger, problem: BusProblem): void {
 
 function connectOptions(config: NodeConfig) {
   const { servers, user, password, token, credsFile, tlsCaFile, tlsCertFile, tlsKeyFile } = config;
+  const { jetstreamDomain: domain, jetstreamApiPrefix: apiPrefix } = config;
   const hasTls = tlsCaFile !== undefined || tlsCertFile !== undefined;
   return {
     servers,
     waitOnFirstConnectMs: 15_000,
+    jetStream: { ...(domain === undefined ? {} : { domain }), ...(apiPrefix === undefined ? {} : { apiPrefix }) },
     ...(user === undefined ? {} : { user }),
     ...(password === undefined ? {} : { pass: password }),
     ...(token === undefined ? {} : { token }),

@@ -8,7 +8,7 @@ const plan = (index: number): ServerPlan => ({
 });
 const servers: readonly ServerPlan[] = [plan(1), plan(2), plan(3)];
 const cluster: ClusterPlan = { name: 'c', secret: 's3cret', servers };
-const plain = { syncInterval: undefined, extraConfig: undefined };
+const plain = { syncInterval: undefined, domain: undefined, extraConfig: undefined };
 
 describe('the configuration file', () => {
   it('of a single server has no cluster and listens on loopback only', () => {
@@ -44,7 +44,11 @@ describe('the configuration file', () => {
   });
 
   it('carries the sync interval and ends with the text of the caller', () => {
-    const text = serverConfig(plan(1), cluster, { syncInterval: 'always', extraConfig: 'max_payload: 2MB' });
+    const text = serverConfig(plan(1), cluster, {
+      syncInterval: 'always',
+      domain: 'hub',
+      extraConfig: 'max_payload: 2MB',
+    });
     expect(text).toContain('  sync_interval: "always"\n');
     expect(text.endsWith('\nmax_payload: 2MB\n')).toBe(true);
   });

@@ -22,6 +22,7 @@ export interface ServerPlan {
 
 export interface ConfigSettings {
   readonly syncInterval: string | undefined;
+  readonly domain: string | undefined;
   readonly extraConfig: string | undefined;
 }
 
@@ -40,6 +41,7 @@ const NO_ROUTE_PORT = 1;
 export function serverConfig(plan: ServerPlan, cluster: ClusterPlan | undefined, settings: ConfigSettings): string {
   const jetstream = [`  store_dir: ${quote(plan.storeDir)}`];
   if (settings.syncInterval !== undefined) jetstream.push(`  sync_interval: ${quote(settings.syncInterval)}`);
+  if (settings.domain !== undefined) jetstream.push(`  domain: ${quote(settings.domain)}`);
   const lines = [
     `server_name: ${quote(plan.name)}`,
     `listen: ${quote(`${LOOPBACK}:${plan.ports.client}`)}`,

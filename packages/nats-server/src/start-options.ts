@@ -14,6 +14,8 @@ interface SharedOptions {
   readonly version?: string;
   /** Appended to every server's configuration as it stands: `accounts`, `mappings`, `max_payload`, ... */
   readonly extraConfig?: string;
+  /** JetStream domain of the servers: needed where leaf nodes connect systems that have a JetStream each. */
+  readonly jetStreamDomain?: string;
   /** JetStream's `sync_interval`: `always`, `10s`, ... Needs 2.10. */
   readonly syncInterval?: string;
   /** An existing or new folder that outlives the servers. Without it the store is temporary and removed by `stop`. */
@@ -82,6 +84,12 @@ export function checkOptions(options: NatsClusterOptions): void {
     if (ms !== undefined && !(Number.isFinite(ms) && ms > 0)) {
       throw new NatsServerError('bad-option', `${name} must be above 0 ms, not ${ms}`);
     }
+  }
+  if (options.jetStreamDomain !== undefined && !/^[\w-]{1,64}$/.test(options.jetStreamDomain)) {
+    throw new NatsServerError(
+      'bad-option',
+      `"${options.jetStreamDomain}" cannot be a domain: use letters, digits, - and _`,
+    );
   }
   if (options.clusterName !== undefined && !/^[\w-]{1,64}$/.test(options.clusterName)) {
     throw new NatsServerError('bad-option', `"${options.clusterName}" cannot be a name: use letters, digits, - and _`);

@@ -119,7 +119,8 @@ async function startOnce(
       await mkdir(folder, { recursive: true });
       await mkdir(plan.storeDir, { recursive: true });
       const configPath = join(folder, 'server.conf');
-      const settings = { syncInterval: options.syncInterval, extraConfig: options.extraConfig };
+      const { syncInterval, jetStreamDomain: domain, extraConfig } = options;
+      const settings = { syncInterval, domain, extraConfig };
       // The route secret is in it.
       await writeFile(configPath, serverConfig(plan, count > 1 ? cluster : undefined, settings), { mode: 0o600 });
       const logPath = join(folder, 'server.log');

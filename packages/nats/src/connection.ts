@@ -8,9 +8,13 @@
  */
 
 import { readFile } from 'node:fs/promises';
+import { isIP } from 'node:net';
+import { type ConnectionOptions as ConnectionOptionsOfTls, checkServerIdentity } from 'node:tls';
 import type { Authenticator, ConnectionOptions, NatsConnection, TlsOptions } from 'nats';
 import { connect, credsAuthenticator, jwtAuthenticator, NatsError, nkeyAuthenticator } from 'nats';
+import { apiPrefixOf, type JetStreamPlace } from './jetstream-place.js';
 import { linkOf } from './link.js';
+import { connectThroughProxy, parseSocksProxy } from './proxied-transport.js';
 
 /** Files and switches of TLS. Paths are read at every dial, so that renewed certificates are picked up. */
 export type NatsTls = {
@@ -38,6 +42,10 @@ export type ConnectNatsOptions = {
   readonly tls?: NatsTls;
   /** First token(s) of every inbox: lets permissions name them per role. Default `_INBOX`. */
   readonly inboxPrefix?: string;
+  /** Which JetStream is meant by everything that is done over this connection. Default: that of the servers themselves. */
+  readonly jetStream?: JetStreamPlace;
+  /** `socks5://[user:password@]host:port`: every dial goes through it. Then all connections of the process must (proxied-transport.ts). */
+  readonly socksProxy?: string;
   /** How long to go on while no server is reachable, in ms; 0 (default) = every server is tried once. */
   readonly waitOnFirstConnectMs?: number;
   /** Limit of one dial, in ms. */
@@ -59,6 +67,9 @@ export const CONNECTION_DEFAULTS = {
   /** Pause between rounds of `waitOnFirstConnectMs`. */
   firstConnectPauseMs: 250,
 } as const;
+
+/** What TLS of Node.js asks for where it was told no name. */
+const NO_NAME = 'localhost';
 
 export type NatsConnectErrorCode =
   /** The server refused the credentials: trying again does not help. */
@@ -89,14 +100,17 @@ export class NatsConnectError extends Error {
  */
 export async function connectNats(options: ConnectNatsOptions): Promise<NatsConnection> {
   const clientOptions = await toClientOptions(options);
+  const apiPrefix = orBadOption(() => apiPrefixOf(options.jetStream ?? {}));
+  const { socksProxy } = options;
+  const proxy = socksProxy === undefined ? undefined : orBadOption(() => parseSocksProxy(socksProxy));
   const giveUpAt = performance.now() + (options.waitOnFirstConnectMs ?? 0);
   for (;;) {
     try {
-      const nc = await connect(clientOptions);
-      linkOf(nc, { inboxPrefix: options.inboxPrefix, serverCount: options.servers.length });
+      const nc = await (proxy === undefined ? connect(clientOptions) : connectThroughProxy(proxy, clientOptions));
+      linkOf(nc, { inboxPrefix: options.inboxPrefix, serverCount: options.servers.length, apiPrefix });
       return nc;
     } catch (cause) {
-      const error = toConnectError(cause, options.servers);
+      const error = toConnectError(cause, options);
       if (!error.retriable || performance.now() >= giveUpAt) throw error;
     }
     await new Promise((resolve) => setTimeout(resolve, CONNECTION_DEFAULTS.firstConnectPauseMs));
@@ -126,7 +140,7 @@ async function toClientOptions(options: ConnectNatsOptions): Promise<ConnectionO
     ...(pass === undefined ? {} : { pass }),
     ...(token === undefined ? {} : { token }),
     ...(inboxPrefix === undefined ? {} : { inboxPrefix }),
-    ...(options.tls === undefined ? {} : { tls: toTls(options.tls) }),
+    ...(options.tls === undefined ? {} : { tls: toTls(options.tls, options.servers) }),
     ...(authenticator === undefined ? {} : { authenticator }),
   };
 }
@@ -150,8 +164,20 @@ async function toAuthenticator(options: ConnectNatsOptions): Promise<Authenticat
   }
 }
 
-function toTls(tls: NatsTls): TlsOptions {
+function orBadOption<Value>(read: () => Value): Value {
+  try {
+    return read();
+  } catch (cause) {
+    throw new NatsConnectError('BAD_OPTION', cause instanceof Error ? cause.message : String(cause), cause);
+  }
+}
+
+function toTls(
+  tls: NatsTls,
+  servers: readonly string[],
+): TlsOptions & Pick<ConnectionOptionsOfTls, 'checkServerIdentity'> {
   return {
+    checkServerIdentity: identityCheckOf(servers),
     ...(tls.caFile === undefined ? {} : { caFile: tls.caFile }),
     ...(tls.certFile === undefined ? {} : { certFile: tls.certFile }),
     ...(tls.keyFile === undefined ? {} : { keyFile: tls.keyFile }),
@@ -159,7 +185,26 @@ function toTls(tls: NatsTls): TlsOptions {
   };
 }
 
-function toConnectError(cause: unknown, servers: readonly string[]): NatsConnectError {
+/**
+ * The client tells TLS the names of servers, and of those that are named by address nothing at all: whatever certificate they show
+ * would be held against `localhost`.
+ */
+function identityCheckOf(servers: readonly string[]): typeof checkServerIdentity {
+  const addresses = servers.map(hostOf).filter((host) => isIP(host) !== 0);
+  return (name, certificate) => {
+    const wrong = checkServerIdentity(name, certificate);
+    if (wrong === undefined || name !== NO_NAME) return wrong;
+    const wrongs = addresses.map((address) => checkServerIdentity(address, certificate));
+    return wrongs.includes(undefined) ? undefined : (wrongs[0] ?? wrong);
+  };
+}
+
+function hostOf(server: string): string {
+  const url = server.includes('://') ? server : `nats://${server}`;
+  return URL.canParse(url) ? new URL(url).hostname.replace(/^\[|\]$/g, '') : '';
+}
+
+function toConnectError(cause: unknown, { servers, tls }: ConnectNatsOptions): NatsConnectError {
   const detail = cause instanceof Error ? cause.message : String(cause);
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
   const where = servers.join(', ');
@@ -174,5 +219,8 @@ function toConnectError(cause: unknown, servers: readonly string[]): NatsConnect
     return new NatsConnectError('TLS_FAILED', `TLS with NATS at ${where} failed: ${detail || code}`, cause);
   }
   if (code === 'INVALID_OPTION' || code === 'NOT_FUNC') return new NatsConnectError('BAD_OPTION', detail, cause);
-  return new NatsConnectError('UNREACHABLE', `no NATS server answers at ${where}: ${detail || code}`, cause);
+  // TLS 1.3: the handshake is over for the client before the server misses its certificate, and the client hears no more.
+  const isPerhapsRefused = code === 'TIMEOUT' && tls !== undefined && tls.certFile === undefined;
+  const hint = isPerhapsRefused ? ' (does the server want a client certificate? none was given)' : '';
+  return new NatsConnectError('UNREACHABLE', `no NATS server answers at ${where}: ${detail || code}${hint}`, cause);
 }

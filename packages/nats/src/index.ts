@@ -1,6 +1,7 @@
 export type { BusProblem, NatsBusOptions } from './bus.js';
 export { NatsBus } from './bus.js';
 export * from './connection.js';
+export { apiPrefixOf, type JetStreamPlace, OWN_API } from './jetstream-place.js';
 export type { LeaseStoreOptions } from './lease-store.js';
 export { JetStreamLeaseStore, openLeaseStore } from './lease-store.js';
 export type { LeaseStreamErrorCode, LeaseStreamOptions } from './lease-stream.js';

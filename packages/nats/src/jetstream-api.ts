@@ -6,6 +6,7 @@
  */
 
 import type { NatsConnection } from 'nats';
+import { linkOf } from './link.js';
 import { inboxOf } from './request-inbox.js';
 
 /** The JSON object of an answer. */
@@ -39,17 +40,18 @@ const NOTHING = new Uint8Array(0);
 
 export class JetStreamApi {
   readonly #nc: NatsConnection;
-  readonly #prefix: string;
+  /** Of the JetStream that the connection is for. */
+  readonly prefix: string;
 
-  constructor(nc: NatsConnection, prefix = '$JS.API') {
+  constructor(nc: NatsConnection) {
     this.#nc = nc;
-    this.#prefix = prefix;
+    this.prefix = linkOf(nc).apiPrefix;
   }
 
   /** @param path what follows the prefix, such as `STREAM.INFO.orders` */
   async call(path: string, body: object | undefined, timeoutMs: number): Promise<ApiAnswer> {
     const payload = body === undefined ? NOTHING : encoder.encode(JSON.stringify(body));
-    const answer = await inboxOf(this.#nc).ask(`${this.#prefix}.${path}`, payload, timeoutMs);
+    const answer = await inboxOf(this.#nc).ask(`${this.prefix}.${path}`, payload, timeoutMs);
     return answer.kind === 'reply' ? readApiAnswer(answer.payload) : { kind: 'unavailable', cause: answer.kind };
   }
 }

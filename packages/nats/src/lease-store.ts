@@ -13,6 +13,7 @@ import { LeaseStoreUnavailable } from '@muster/cluster';
 import type { NatsConnection } from 'nats';
 import { headers } from 'nats';
 import { API_ERROR, JetStreamApi, numberIn, readApiAnswer } from './jetstream-api.js';
+import { bucketWriteSubject } from './jetstream-place.js';
 import { keySubject, readStoredEntry } from './kv-message.js';
 import type { LeaseStreamOptions } from './lease-stream.js';
 import { ensureLeaseStream, LeaseStreamError, leaseBucket } from './lease-stream.js';
@@ -57,7 +58,8 @@ export class JetStreamLeaseStore implements LeaseStore {
 
   /** @throws RangeError for a key that is none: the caller's mistake */
   write(key: string, value: Uint8Array, expectedRevision: number): Promise<LeaseOutcome> {
-    return this.#write(keySubject(this.#bucket, key), value, expectedRevision);
+    const subject = keySubject(this.#bucket, key);
+    return this.#write(bucketWriteSubject(this.#api.prefix, subject), value, expectedRevision);
   }
 
   async read(key: string): Promise<LeaseEntry | undefined> {

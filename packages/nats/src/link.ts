@@ -11,6 +11,7 @@
 
 import type { NatsConnection } from 'nats';
 import { createInbox, DebugEvents, Events } from 'nats';
+import { OWN_API } from './jetstream-place.js';
 
 const STALE_GRACE_MS = 200;
 /** What a server allows unless it was told otherwise. */
@@ -18,7 +19,12 @@ const PAYLOAD_BYTES_MAX_DEFAULT = 1_048_576;
 const links = new WeakMap<NatsConnection, Link>();
 
 /** What the connection was opened with; the client does not tell it. */
-export type LinkOrigin = { readonly inboxPrefix?: string | undefined; readonly serverCount?: number };
+export type LinkOrigin = {
+  readonly inboxPrefix?: string | undefined;
+  readonly serverCount?: number;
+  /** Default: the JetStream of the server itself. */
+  readonly apiPrefix?: string;
+};
 
 /** @returns the one link of a connection */
 export function linkOf(nc: NatsConnection, origin: LinkOrigin = {}): Link {
@@ -57,6 +63,11 @@ export class Link {
   get payloadBytesMax(): number {
     this.#payloadBytesMax = this.#nc.info?.max_payload ?? this.#payloadBytesMax;
     return this.#payloadBytesMax;
+  }
+
+  /** Prefix of the JetStream API that this connection is for. */
+  get apiPrefix(): string {
+    return this.#origin.apiPrefix ?? OWN_API;
   }
 
   /** @throws RangeError where the server would cut the connection for its size */

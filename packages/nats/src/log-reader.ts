@@ -58,7 +58,7 @@ export async function readLog(nc: NatsConnection, api: JetStreamApi, request: Lo
   if (consumer === undefined) throw new LogStoreUnavailable(`${subject}: the consumer has no name`);
   try {
     if (numberIn(made.body, 'num_pending') === 0) return;
-    await new Pull(nc, consumer, request).run();
+    await new Pull(nc, `${api.prefix}.CONSUMER.MSG.NEXT.${stream}.${consumer}`, request).run();
   } finally {
     void api.call(`CONSUMER.DELETE.${stream}.${consumer}`, undefined, idleMs);
   }
@@ -77,9 +77,10 @@ class Pull {
   #cause = 'no frame in time';
   #end: (error?: Error) => void = () => undefined;
 
-  constructor(nc: NatsConnection, consumer: string, request: LogReadRequest) {
+  /** @param next where messages of the consumer are asked for */
+  constructor(nc: NatsConnection, next: string, request: LogReadRequest) {
     this.#nc = nc;
-    this.#next = `$JS.API.CONSUMER.MSG.NEXT.${request.stream}.${consumer}`;
+    this.#next = next;
     this.#request = request;
   }
 

@@ -77,6 +77,15 @@ const natsFields = {
   waitOnFirstConnect: anything,
 } satisfies SchemaOf<NatsOptions>;
 
+const subjectToken = '[^\\s.*>]+';
+const jetStream = z.union(
+  [
+    z.strictObject({ domain: z.string().regex(new RegExp(`^${subjectToken}$`)) }),
+    z.strictObject({ apiPrefix: z.string().regex(new RegExp(`^${subjectToken}(\\.${subjectToken})*$`)) }),
+  ],
+  { error: '{ domain } with one token, or { apiPrefix } with tokens and dots between them' },
+);
+
 const connectFields = {
   cluster: z
     .string()
@@ -84,6 +93,7 @@ const connectFields = {
     .optional(),
   clientId: text.optional(),
   connection: methods(['publish', 'subscribe', 'jetstream']).optional(),
+  jetStream: jetStream.optional(),
   logger,
   openTelemetry: flag,
 } satisfies SchemaOf<Omit<ConnectOptions, keyof NatsOptions>>;

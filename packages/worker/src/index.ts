@@ -43,6 +43,7 @@ export type { Message } from './message.js';
 export type { LagReading, TimedOperation } from './metrics.js';
 export { type ConnectOptions, connect, Muster, type MusterHealth, type ProducerOptions } from './muster.js';
 export { parseOffsets } from './offset-file.js';
+export type { JetStreamPlace } from './nats-streams.js';
 export type { OffsetReset, PartitionOffset, ResetTarget } from './offset-reset.js';
 export type { ConsumerOptions, MemberOptions } from './options.js';
 export type { OwnershipHooks } from './ownership.js';

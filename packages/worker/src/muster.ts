@@ -16,7 +16,7 @@ import { type ConsumerHealth, type MemberHealth, type OverallVerdict, overallOf 
 import { type Logger, silentLogger } from './logger.js';
 import { Member, type PlainMemberOptions } from './member.js';
 import type { MusterContext } from './muster-context.js';
-import { NatsStreams } from './nats-streams.js';
+import { type JetStreamPlace, NatsStreams } from './nats-streams.js';
 import { dialNats, type NatsOptions, NatsTransport } from './nats-transport.js';
 import type { ConsumerOptions } from './options.js';
 import { warnProcessOnce } from './process-warning.js';
@@ -33,8 +33,10 @@ export interface ConnectOptions extends NatsOptions {
   readonly cluster?: string;
   /** Shown by the coordinator for every member of this connection. Default `name`, else `muster`. */
   readonly clientId?: string;
-  /** A connection of the application's own; it is not closed by `close`. Then no other NATS option counts. */
+  /** A connection of the application's own; it is not closed by `close`. Then no other option of nats.js counts but `inboxPrefix`. */
   readonly connection?: NatsConnection;
+  /** Where the streams of the topics are. Default: the JetStream of the servers connected to. */
+  readonly jetStream?: JetStreamPlace;
   /** Silent by default. */
   readonly logger?: Logger;
   /** Spans for what is sent and handled, through the global tracer of `@opentelemetry/api`, if that is installed. Default false. */
@@ -84,6 +86,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Muster> {
     cluster = 'default',
     clientId,
     connection,
+    jetStream,
     logger = silentLogger,
     openTelemetry: isTraced,
     ...nats
@@ -99,7 +102,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Muster> {
   const live = connection ?? (await dialNats(nats));
   const inbox = nats.inboxPrefix === undefined ? {} : { inboxPrefix: nats.inboxPrefix };
   const transport = new NatsTransport(live, { isOwn: connection === undefined, ...inbox });
-  const streams = new NatsStreams(live, transport, environment);
+  const streams = new NatsStreams(live, transport, environment, jetStream);
   const ports = { transport, streams, environment, logger, telemetry };
   return new Muster({ cluster, clientId: clientId ?? nats.name ?? 'muster', clientHost: hostname(), ...ports });
 }

@@ -18,6 +18,7 @@ const PULL_BYTES = 4 * 1024 * 1024;
 export interface NatsReaderOptions {
   readonly connection: NatsConnection;
   readonly manager: JetStreamManager;
+  readonly apiPrefix: string;
   readonly environment: Environment;
   readonly inbox: string;
   readonly info: ConsumerInfo;
@@ -39,7 +40,7 @@ export class NatsReader implements StreamReader {
   constructor(options: NatsReaderOptions) {
     this.#options = options;
     this.behind = options.info.num_pending;
-    this.#nextSubject = `$JS.API.CONSUMER.MSG.NEXT.${options.info.stream_name}.${options.info.name}`;
+    this.#nextSubject = `${options.apiPrefix}.CONSUMER.MSG.NEXT.${options.info.stream_name}.${options.info.name}`;
     this.#subscription = options.connection.subscribe(`${options.inbox}.*`, {
       callback: (error, message) => {
         if (this.#isClosed) return;

@@ -7,6 +7,7 @@ import {
   DeliverPolicy,
   DiscardPolicy,
   ErrorCode,
+  type JetStreamClient,
   type JetStreamManager,
   type KV,
   type NatsConnection,
@@ -43,16 +44,31 @@ const WRONG_LAST_SEQUENCE = 10_071;
 /** Answered with 500 although no other attempt can help: more replicas than servers. */
 const REPLICAS_NOT_SUPPORTED = 10_074;
 
+/**
+ * Which JetStream holds topics and their registry, where it is not that of the servers connected to: another domain behind a leaf
+ * node, or an import of another account under a prefix of its own. One of both.
+ */
+export interface JetStreamPlace {
+  /** Name of the JetStream domain. */
+  readonly domain?: string;
+  /** Subjects under which the API is to be found, such as `$JS.hub.API`. */
+  readonly apiPrefix?: string;
+}
+
 export class NatsStreams implements Streams {
   readonly #connection: NatsConnection;
   readonly #transport: Transport;
   readonly #environment: Environment;
+  readonly #place: JetStreamPlace;
+  readonly #client: JetStreamClient;
   #manager: Promise<JetStreamManager> | undefined;
 
-  constructor(connection: NatsConnection, transport: Transport, environment: Environment) {
+  constructor(connection: NatsConnection, transport: Transport, environment: Environment, place: JetStreamPlace = {}) {
     this.#connection = connection;
     this.#transport = transport;
     this.#environment = environment;
+    this.#place = place;
+    this.#client = connection.jetstream({ ...place, timeout: API_TIMEOUT_MS });
   }
 
   async openReader(config: ReaderConfig, events: ReaderEvents): Promise<StreamReader> {
@@ -62,6 +78,7 @@ export class NatsStreams implements Streams {
     const reader = new NatsReader({
       connection: this.#connection,
       manager,
+      apiPrefix: this.#client.apiPrefix,
       environment: this.#environment,
       inbox: this.#transport.newInbox(),
       info,
@@ -100,7 +117,7 @@ export class NatsStreams implements Streams {
       const headers = natsHeaders();
       for (const [name, value] of Object.entries(message.headers)) headers.set(name, value);
       const options = { msgID: message.messageId, timeout: message.timeoutMs, headers };
-      const ack = await this.#connection.jetstream().publish(message.subject, message.payload, options);
+      const ack = await this.#client.publish(message.subject, message.payload, options);
       return { kind: 'stored', stream: ack.stream, offset: ack.seq, duplicate: ack.duplicate };
     } catch (thrown) {
       const { retriable } = streamError(thrown);
@@ -200,7 +217,7 @@ export class NatsStreams implements Streams {
   }
 
   bucket(name: string): Bucket {
-    return new NatsBucket(this.#connection, name);
+    return new NatsBucket(this.#client, name);
   }
 
   #addConsumer(manager: JetStreamManager, config: ReaderConfig) {
@@ -214,7 +231,11 @@ export class NatsStreams implements Streams {
   }
 
   #managed(): Promise<JetStreamManager> {
-    this.#manager ??= this.#connection.jetstreamManager({ timeout: API_TIMEOUT_MS, checkAPI: false });
+    this.#manager ??= this.#connection.jetstreamManager({
+      ...this.#place,
+      timeout: API_TIMEOUT_MS,
+      checkAPI: false,
+    });
     return throwing(this.#manager);
   }
 }
@@ -233,11 +254,11 @@ function readerConfig(name: string, subject: string) {
 }
 
 class NatsBucket implements Bucket {
-  readonly #connection: NatsConnection;
+  readonly #client: JetStreamClient;
   readonly #name: string;
 
-  constructor(connection: NatsConnection, name: string) {
-    this.#connection = connection;
+  constructor(client: JetStreamClient, name: string) {
+    this.#client = client;
     this.#name = name;
   }
 
@@ -250,7 +271,7 @@ class NatsBucket implements Bucket {
 
   async create(key: string, value: Uint8Array, replicas: number): Promise<boolean> {
     const options = { replicas, history: 1, allow_direct: false, timeout: API_TIMEOUT_MS };
-    const kv = await throwing(this.#connection.jetstream({ timeout: API_TIMEOUT_MS }).views.kv(this.#name, options));
+    const kv = await throwing(this.#client.views.kv(this.#name, options));
     try {
       await kv.create(key, value);
       return true;
@@ -286,7 +307,7 @@ class NatsBucket implements Bucket {
   /** @returns the bucket, or undefined where nobody has made it yet */
   #bound(): Promise<KV | undefined> {
     const options = { bindOnly: true, timeout: API_TIMEOUT_MS };
-    return orMissing(this.#connection.jetstream({ timeout: API_TIMEOUT_MS }).views.kv(this.#name, options), undefined);
+    return orMissing(this.#client.views.kv(this.#name, options), undefined);
   }
 }
 
