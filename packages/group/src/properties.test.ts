@@ -1,6 +1,7 @@
 import type { MemberId } from '@muster/protocol';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { WrittenCheckpoint } from '../test/world.js';
 import { joinDefaults, text, World } from '../test/world.js';
 import type { Group, GroupSlot } from './index.js';
 import { describeGroup } from './index.js';
@@ -298,17 +299,24 @@ describe('whatever clients send and whenever timers fire', () => {
       maxSize: fc.constantFrom(2, 3, 100),
       initialRebalanceDelayMs: fc.constantFrom(0, 3_000),
     });
+    const steps = fc.array(action, { minLength: 1, maxLength: 40, size: 'max' });
     fc.assert(
-      fc.property(settings, fc.array(action, { minLength: 1, maxLength: 40, size: 'max' }), (config, actions) => {
+      fc.property(settings, steps, fc.nat({ max: 20 }), (config, actions, writtenAt) => {
         const world = new World(config);
         const clients = new Clients(world);
-        for (const step of actions) {
+        let written: WrittenCheckpoint | undefined;
+        for (const [index, step] of actions.entries()) {
           clients.do(step);
+          if (index === writtenAt) written = world.beginCheckpoint();
           clients.checkOneAssignmentPerGeneration();
           const loaded = world.replay();
           const checkpointed = world.replayCheckpoint();
           expect(durableState(checkpointed.slot)).toEqual(durableState(loaded.slot));
           expect(durableState(world.replayTwice().slot)).toEqual(durableState(loaded.slot));
+          if (written !== undefined) {
+            expect(durableState(world.replayAround(written, true).slot)).toEqual(durableState(loaded.slot));
+            expect(durableState(world.replayAround(written, false).slot)).toEqual(durableState(loaded.slot));
+          }
           if (world.state === 'PreparingRebalance') continue;
           // Static members that are away keep their seats: such a group may be above its size, and loading it rebalances it.
           if ((world.slot.group?.members.size ?? 0) > config.maxSize) continue;

@@ -31,6 +31,9 @@ export const GROUP_ID = groupId('g');
 
 type ApiOf<Api extends keyof RequestOf> = Extract<GroupReply, { api: Api }>;
 
+/** A checkpoint that has written the group behind the record of sequence `after`. */
+export type WrittenCheckpoint = { readonly after: number; readonly records: readonly Uint8Array[] };
+
 export class World {
   nowMs = 1_000_000;
   slot: GroupSlot = { groupId: GROUP_ID, group: undefined };
@@ -155,6 +158,25 @@ export class World {
       replay.apply(from + index, decodeRecord(decoded(encode(encodeRecord(each)))));
     }
     replay.forgetBelow(from);
+    return replay.finish(this.context);
+  }
+
+  /** What a checkpoint writes of the group at this moment, and where in the log. */
+  beginCheckpoint(): WrittenCheckpoint {
+    const { group } = this.slot;
+    const records = group === undefined ? [] : checkpointRecords(group);
+    return { after: this.#seq, records: records.map((each) => encode(encodeRecord(each))) };
+  }
+
+  /** The log with a checkpoint that was written in its middle, loaded before the purge: cut off, or with its end marker (rule K2). */
+  replayAround({ after, records }: WrittenCheckpoint, hasEnd: boolean) {
+    const replay = new GroupReplay(GROUP_ID);
+    const apply = (seq: number, bytes: Uint8Array) => replay.apply(seq, decodeRecord(decoded(bytes)));
+    for (const { seq, bytes } of this.log) if (seq <= after) apply(seq, bytes);
+    const from = after + 0.5;
+    for (const bytes of records) apply(from, bytes);
+    for (const { seq, bytes } of this.log) if (seq > after) apply(seq, bytes);
+    if (hasEnd) replay.forgetBelow(from);
     return replay.finish(this.context);
   }
 
