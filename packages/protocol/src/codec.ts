@@ -3,9 +3,16 @@
  *
  * msgpackr's record extension is off. 64 bit integers arrive as numbers; whoever needs exactness validates them as safe
  * integers. Decoding never throws: damage is a value.
+ *
+ * M1: what was decoded does not keep the message in memory, whatever part of it lives on: neither bytes nor texts. M2: texts come
+ * back as they were, with two exceptions: half a surrogate pair is no text, and a byte order mark in front of a text of more than 64
+ * bytes is lost.
  */
 
-import { Packr, Unpackr } from 'msgpackr';
+// Not the main entrance: that one brings a native decoder, whose texts are slices of the message (M1). An id of a JoinGroup that lives
+// as long as its member would keep all text of the request for as long.
+import { Packr } from 'msgpackr/pack';
+import { Unpackr } from 'msgpackr/unpack';
 
 const packr = new Packr({ useRecords: false, variableMapSize: true, encodeUndefinedAsNil: true });
 const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: 'number', copyBuffers: true });
@@ -19,7 +26,7 @@ export function encode(value: unknown): Uint8Array {
 /** A decoded value, or why there is none. */
 export type Decoded = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly reason: string };
 
-/** @returns the value of msgpack bytes; binary parts are copies that do not keep the input alive */
+/** @returns the value of msgpack bytes; it shares nothing with them (M1) */
 export function decode(bytes: Uint8Array): Decoded {
   try {
     return { ok: true, value: unpackr.unpack(bytes) };
