@@ -51,6 +51,10 @@ authorization {
           "$JS.API.CONSUMER.MSG.NEXT.*.*", "$JS.API.CONSUMER.DELETE.*.*" ]
         subscribe: [ "_INBOX.>", "muster.*.hb" ]
     } }
+    { user: unfit, password: unfit, permissions: {
+        publish: [ "$JS.API.INFO", "$JS.API.STREAM.INFO.*", "$JS.API.CONSUMER.>", "$JS.API.STREAM.MSG.GET.*" ]
+        subscribe: [ "_INBOX.>" ]
+    } }
   ]
 }
 no_auth_user: all
@@ -208,6 +212,17 @@ describe('on one server', () => {
       await expect(restoration.execute()).rejects.toMatchObject({ code: 'NODES_RUNNING', message: /n1/ });
       restoration.close();
       expect((await recordOf()).restoring).toBeUndefined();
+    });
+
+    it('says at once what a user may not do, before anything is changed', async () => {
+      await start();
+      await stopNodes();
+      const record = await recordOf();
+      const { code, stderr } = await command('--user', 'unfit', '--password', 'unfit', '--execute', '--force');
+      expect(stderr).toMatch(/deny this user to subscribe to muster\.c\d+\.hb/);
+      expect(stderr).toContain('docs/operations.md');
+      expect(code).toBe(1);
+      expect(await recordOf()).toEqual(record);
     });
 
     it('refuses where there is nothing', async () => {

@@ -2,28 +2,42 @@
  * What NATS forbids this user, made an error at once: to the client library a forbidden question looks like one that nobody answers.
  *
  * F1 requests about one group and messages are left to the worker library: it says which were forbidden, and the others go on.
- * F2 a subscription that is forbidden ends a command only where the answers would come on it: notices and heartbeats can be done without.
+ * F2 a subscription that is forbidden ends a command where the answers would come on it; notices can be done without, and so can
+ * heartbeats, unless a command says that it needs them.
  */
 
 import type { NatsConnection } from 'nats';
+import type { Connection } from './connection.js';
 import { exitCodes } from './exit-codes.js';
 import { CliError, permissionsAdvice } from './failure.js';
 
+const DEFAULT_INBOX = '_INBOX.';
 const INBOX_ADVICE = 'give --inbox-prefix: this user has answers sent to a prefix of its own, such as _INBOX_admin';
 
 /** Watches the connection for what is forbidden. */
 export class Denials {
   readonly #failure: Promise<CliError>;
+  readonly #isNeeded: (subject: string) => boolean;
+  readonly #advice: string;
   #denied: CliError | undefined;
   #isArmed = false;
 
   /**
-   * @param inboxPrefix where answers come
-   * @param isNeeded whether the command can do nothing without publishing to this subject
+   * @param connection what the connection was opened with
+   * @param isNeeded whether the command can do nothing without this subject, besides that of its answers
+   * @param advice what to do about it
    */
-  constructor(nats: NatsConnection, inboxPrefix: string, isNeeded: (subject: string) => boolean) {
+  constructor(
+    nats: NatsConnection,
+    connection: Connection,
+    isNeeded: (subject: string) => boolean,
+    advice: string = permissionsAdvice,
+  ) {
+    this.#isNeeded = isNeeded;
+    this.#advice = advice;
+    const inboxPrefix = connection.nats.inboxPrefix ?? DEFAULT_INBOX;
     this.#failure = new Promise((resolve) => {
-      void this.#watch(nats, inboxPrefix, isNeeded, resolve);
+      void this.#watch(nats, inboxPrefix, resolve);
     });
   }
 
@@ -46,31 +60,28 @@ export class Denials {
     }
   }
 
-  async #watch(
-    nats: NatsConnection,
-    inboxPrefix: string,
-    isNeeded: (subject: string) => boolean,
-    onDenied: (failure: CliError) => void,
-  ): Promise<void> {
+  async #watch(nats: NatsConnection, inboxPrefix: string, onDenied: (failure: CliError) => void): Promise<void> {
     for await (const status of nats.status()) {
       const { permissionContext } = status;
       if (status.type !== 'error' || permissionContext === undefined) continue;
       const { operation, subject } = permissionContext;
       const isInbox = subject.startsWith(inboxPrefix);
       // F2
-      if (operation === 'subscription' && !isInbox) continue;
-      if (operation === 'publish' && (!this.#isArmed || !isNeeded(subject))) continue;
-      this.#denied ??= denialOf(operation, subject, isInbox);
+      const isAnswer = operation === 'subscription' && isInbox;
+      if (!isAnswer && (!this.#isArmed || !this.#isNeeded(subject))) continue;
+      this.#denied ??= denialOf(operation, subject, isAnswer ? INBOX_ADVICE : this.#advice);
       onDenied(this.#denied);
     }
   }
 }
 
-function denialOf(operation: string, subject: string, isInbox: boolean): CliError {
+/** @returns whether this is a question to JetStream, or a write to a bucket; that nobody tidies up a consumer is no harm */
+export function isOfJetStream(subject: string, { jetStream: { apiPrefix } }: Connection): boolean {
+  const isTidying = subject.startsWith(`${apiPrefix}.CONSUMER.DELETE.`);
+  return subject.startsWith('$KV.') || (subject.startsWith(`${apiPrefix}.`) && !isTidying);
+}
+
+function denialOf(operation: string, subject: string, advice: string): CliError {
   const what = operation === 'publish' ? 'publish to' : 'subscribe to';
-  return new CliError(
-    exitCodes.failed,
-    `NATS permissions deny this user to ${what} ${subject}`,
-    isInbox && operation === 'subscription' ? INBOX_ADVICE : permissionsAdvice,
-  );
+  return new CliError(exitCodes.failed, `NATS permissions deny this user to ${what} ${subject}`, advice);
 }

@@ -7,7 +7,7 @@ import { Subjects } from '@muster/protocol';
 import { type Admin, connect, type Muster, silentLogger } from '@muster/worker';
 import type { NatsConnection } from 'nats';
 import { type Connection, type ConnectionFlags, readConnection, requireFiles } from './connection.js';
-import { Denials } from './denial.js';
+import { Denials, isOfJetStream } from './denial.js';
 import type { Cli, Io } from './io.js';
 import { missingCluster, otherJetStream } from './known-cluster.js';
 
@@ -23,7 +23,6 @@ export interface Session {
 }
 
 const CLOSE_TIMEOUT_MS = 5_000;
-const DEFAULT_INBOX = '_INBOX.';
 
 /** What a command may do that others may not. */
 export interface SessionOptions {
@@ -47,12 +46,11 @@ export async function withSession(
   const connection = await readConnection(flags, io);
   await requireFiles(connection.nats);
   const nats = await connectNats(connection.nats);
-  const { inboxPrefix } = connection.nats;
   const { find, all } = new Subjects(connection.cluster);
   // F1 Who guards itself does without what JetStream does not tell.
   const isNeeded = (subject: string) =>
-    subject === find || subject === all || (!guardsItself && isOfJetStream(subject, connection.jetStream.apiPrefix));
-  const denials = new Denials(nats, inboxPrefix ?? DEFAULT_INBOX, isNeeded);
+    subject === find || subject === all || (!guardsItself && isOfJetStream(subject, connection));
+  const denials = new Denials(nats, connection, isNeeded);
   const work = async (): Promise<number> => {
     const [missing, elsewhere] = await Promise.all([
       missingCluster(nats, connection),
@@ -68,7 +66,7 @@ export async function withSession(
       connection: nats,
       jetStream: connection.jetStream,
       logger: silentLogger,
-      ...(inboxPrefix === undefined ? {} : { inboxPrefix }),
+      ...(connection.nats.inboxPrefix === undefined ? {} : { inboxPrefix: connection.nats.inboxPrefix }),
     });
     try {
       const admin = muster.admin({ timeoutMs: connection.timeoutMs });
@@ -83,12 +81,4 @@ export async function withSession(
   } finally {
     await nats.close();
   }
-}
-
-/** @returns whether this is a question to JetStream, or a write to a bucket; that nobody tidies up a consumer is no harm */
-function isOfJetStream(subject: string, apiPrefix: string): boolean {
-  return (
-    subject.startsWith('$KV.') ||
-    (subject.startsWith(`${apiPrefix}.`) && !subject.startsWith(`${apiPrefix}.CONSUMER.DELETE.`))
-  );
 }

@@ -16,11 +16,12 @@ import {
   RestoreRefused,
 } from '@muster/coordinator';
 import { connectNats, LeaseStreamError, LOG_STREAMS_MAX, LogStreamError } from '@muster/nats';
-import { isLogId, type LogId } from '@muster/protocol';
+import { isLogId, type LogId, Subjects } from '@muster/protocol';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { requireConsent, startProgress, withSpinner } from '../asking.js';
 import { type AskingFlags, asking, examples } from '../commands.js';
 import { readConnection } from '../connection.js';
+import { Denials, isOfJetStream } from '../denial.js';
 import { type ExitCode, exitCodes } from '../exit-codes.js';
 import { CliError } from '../failure.js';
 import type { Cli, Io } from '../io.js';
@@ -40,6 +41,7 @@ type RestoreFlags = AskingFlags & {
   readonly force?: boolean;
 };
 
+const permissions = 'this NATS user needs what docs/operations.md names: what a coordinator may, and to update streams';
 const PARTITIONS_MAX = 10_000;
 const REPLICAS_MAX = 5;
 
@@ -86,12 +88,19 @@ async function run(cli: Cli, flags: RestoreFlags): Promise<void> {
   const nats = await connectNats(connection.nats);
   try {
     const options = optionsOf(connection.cluster, flags, io);
-    const restoration = await withSpinner(io, 'Reading the log', () => Restoration.open(nats, options));
-    try {
-      cli.exitCode = await restore(io, flags, restoration);
-    } finally {
-      restoration.close();
-    }
+    const { prefix } = new Subjects(connection.cluster);
+    // Without heartbeats it would not see (R2) that nodes run; without any of the rest it would stop half way.
+    const isNeeded = (subject: string) => isOfJetStream(subject, connection) || subject.startsWith(`${prefix}.`);
+    const denials = new Denials(nats, connection, isNeeded, permissions);
+    denials.arm();
+    cli.exitCode = await denials.guard(async () => {
+      const restoration = await withSpinner(io, 'Reading the log', () => Restoration.open(nats, options));
+      try {
+        return await restore(io, flags, restoration);
+      } finally {
+        restoration.close();
+      }
+    });
   } catch (thrown) {
     throw asFailure(thrown);
   } finally {
@@ -251,8 +260,7 @@ function asFailure(thrown: unknown): unknown {
   }
   if (thrown instanceof ClusterRecordMismatch) return new CliError(exitCodes.conflict, thrown.message);
   if (thrown instanceof LogStreamError || thrown instanceof LeaseStreamError) {
-    const advice = 'this NATS user needs what a coordinator may, and $JS.API.STREAM.UPDATE.*';
-    return new CliError(thrown.retriable ? exitCodes.unreachable : exitCodes.failed, thrown.message, advice);
+    return new CliError(thrown.retriable ? exitCodes.unreachable : exitCodes.failed, thrown.message, permissions);
   }
   return thrown;
 }
