@@ -28,6 +28,7 @@ import { generation, monotonicMs } from '@muster/protocol';
 import type { OffsetStore } from './offset-store.js';
 import { createOffsetStore } from './offset-store.js';
 import type { Protocol, Round, SnapshotRecord } from './records.js';
+import { SparseMap } from './sparse-map.js';
 
 export type Member = {
   readonly memberId: MemberId;
@@ -135,8 +136,8 @@ export type Group = {
   protocolType: string | null;
   leader: MemberId | null;
   readonly members: Map<MemberId, Member>;
-  readonly staticMembers: Map<InstanceId, MemberId>;
-  readonly pendingMembers: Map<MemberId, PendingMember>;
+  readonly staticMembers: SparseMap<InstanceId, MemberId>;
+  readonly pendingMembers: SparseMap<MemberId, PendingMember>;
   /** How many members offer each protocol. */
   readonly protocolCounts: Map<string, number>;
   /** Which request created which dynamic member or pending id (rule L6). */
@@ -165,8 +166,8 @@ export function createGroup(groupId: GroupId, now: WallMs, generationFloor: numb
     protocolType: null,
     leader: null,
     members: new Map(),
-    staticMembers: new Map(),
-    pendingMembers: new Map(),
+    staticMembers: new SparseMap(),
+    pendingMembers: new SparseMap(),
     protocolCounts: new Map(),
     createdBy: new Map(),
     subscribedTopics: null,

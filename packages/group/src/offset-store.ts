@@ -13,6 +13,7 @@
 import type { WallMs } from '@muster/protocol';
 import { FENCES_MAX } from './bounds.js';
 import { PartitionMap } from './partition-map.js';
+import { SparseMap } from './sparse-map.js';
 
 /** An offset as it is kept and recorded. Never changed: a newer commit replaces it. */
 export type StoredOffset = {
@@ -41,15 +42,15 @@ export type Fence = { readonly producerEpoch: number; readonly order: number; re
 
 export type OffsetStore = {
   readonly committed: PartitionMap<StoredOffset>;
-  readonly stages: Map<number, Stage>;
+  readonly stages: SparseMap<number, Stage>;
   /** In the order in which the stages ended. */
-  readonly fences: Map<number, Fence>;
+  readonly fences: SparseMap<number, Fence>;
   order: number;
 };
 
 /** @returns a store without offsets */
 export function createOffsetStore(): OffsetStore {
-  return { committed: new PartitionMap(), stages: new Map(), fences: new Map(), order: 0 };
+  return { committed: new PartitionMap(), stages: new SparseMap(), fences: new SparseMap(), order: 0 };
 }
 
 /** @returns the next place in the order of commits */

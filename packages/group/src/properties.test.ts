@@ -277,10 +277,10 @@ function durableState(slot: GroupSlot) {
     members: [...group.members.values()].map(({ sessionDeadline: _, joinedBy: __, ...member }) => member),
     subscribedTopics: group.phase.kind === 'Empty' && group.protocolType === null ? null : group.subscribedTopics,
     offsets: sorted([...offsets.committed.values()]),
-    stages: [...offsets.stages.entries()]
+    stages: [...offsets.stages]
       .map(([producer, stage]) => ({ producer, ...stage, offsets: sorted([...stage.offsets.values()]) }))
       .sort((left, right) => left.producer - right.producer),
-    fences: [...offsets.fences.entries()].sort(([left], [right]) => left - right),
+    fences: [...offsets.fences].sort(([left], [right]) => left - right),
   };
 }
 
