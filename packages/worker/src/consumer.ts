@@ -23,7 +23,7 @@ import { type Lane, placeOf } from './lane.js';
 import { type Logger, silentLogger } from './logger.js';
 import type { Membership } from './membership.js';
 import type { Message } from './message.js';
-import type { LagReading } from './metrics.js';
+import type { LagReading } from './measured.js';
 import type { MusterContext } from './muster-context.js';
 import {
   type ConsumerOptions,

@@ -37,10 +37,10 @@ export {
   type WatchLagOptions,
 } from './lag-monitor.js';
 export { type Logger, silentLogger } from './logger.js';
+export type { LagReading, TimedOperation } from './measured.js';
 export { type Holding, Member, type PlainMemberOptions } from './member.js';
 export type { OfferedProtocol } from './member-handler.js';
 export type { Message } from './message.js';
-export type { LagReading, TimedOperation } from './metrics.js';
 export { type ConnectOptions, connect, Muster, type MusterHealth, type ProducerOptions } from './muster.js';
 export type { JetStreamPlace } from './nats-streams.js';
 export { parseOffsets } from './offset-file.js';

@@ -8,24 +8,7 @@
 import type { Attributes, Counter, Histogram, Meter, ObservableGauge, ObservableResult } from '@opentelemetry/api';
 import type { Clock } from './clock.js';
 import { MusterError } from './errors.js';
-
-/** What takes time at a server. `type` is the conventions'; what they have no type for has none. */
-export interface TimedOperation {
-  /** `send`, `commit`, `fetch_offsets` (the committed ones), `subscribe` (a reader of one partition). */
-  readonly name: 'send' | 'commit' | 'fetch_offsets' | 'subscribe';
-  readonly type?: 'send' | 'settle' | 'receive';
-  readonly group?: string;
-  readonly topic?: string;
-  readonly partition?: number;
-}
-
-/** The lag of one partition at this moment. */
-export interface LagReading {
-  readonly topic: string;
-  readonly partition: number;
-  /** Messages not handled yet, as far as known. */
-  readonly messages: number;
-}
+import type { LagReading, TimedOperation } from './measured.js';
 
 const MS_PER_SECOND = 1_000;
 /** The conventions' buckets, in seconds. */

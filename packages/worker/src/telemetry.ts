@@ -9,7 +9,8 @@ import type { Attributes, Context, Span, SpanKind } from '@opentelemetry/api';
 import { type Clock, systemClock } from './clock.js';
 import { messageOf } from './errors.js';
 import type { Logger } from './logger.js';
-import { errorType, type LagReading, MessagingMetrics, type TimedOperation } from './metrics.js';
+import type { LagReading, TimedOperation } from './measured.js';
+import { errorType, MessagingMetrics } from './metrics.js';
 import type { Headers } from './streams.js';
 
 /** What a traced message is. */
