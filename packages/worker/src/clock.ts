@@ -14,12 +14,25 @@ export interface Clock {
   after(ms: number, run: () => void): Cancel;
 }
 
+/** setTimeout counts 31 bits; it takes anything longer for 1 ms. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
 /** The clock of this process. */
 export const systemClock: Clock = {
   now: () => monotonicMs(performance.now()),
   after: (ms, run) => {
-    const timer = setTimeout(run, ms);
-    return () => clearTimeout(timer);
+    if (ms <= TIMER_MS_MAX) {
+      const timer = setTimeout(run, ms);
+      return () => clearTimeout(timer);
+    }
+    let cancel: Cancel = () => {};
+    const timer = setTimeout(() => {
+      cancel = systemClock.after(ms - TIMER_MS_MAX, run);
+    }, TIMER_MS_MAX);
+    return () => {
+      clearTimeout(timer);
+      cancel();
+    };
   },
 };
 
