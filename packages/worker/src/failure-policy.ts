@@ -134,9 +134,10 @@ async function once(
   { environment, deadlineMs, closed }: HandlingOptions,
 ): Promise<HandlerFailedError | 'closed' | undefined> {
   try {
-    const running = attempt.run(count);
-    if (running === undefined) return undefined;
-    const outcome = await withinMs(environment.clock, deadlineMs, running, closed);
+    const running: unknown = attempt.run(count);
+    // `eachMessage: ({ value }) => list.push(value)` returns a number: what cannot be awaited is a handler that has ended.
+    if (!isThenable(running)) return undefined;
+    const outcome = await withinMs(environment.clock, deadlineMs, Promise.resolve(running), closed);
     if (outcome.kind === 'done') return undefined;
     if (outcome.kind === 'aborted') return 'closed';
     // Not an error of the same code: its general text would be said twice.
@@ -148,6 +149,10 @@ async function once(
   } catch (thrown) {
     return new HandlerFailedError('HANDLER_FAILED', attempt.place(), thrown);
   }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }
 
 /** @returns the text of a failure for a header: one line, bounded */

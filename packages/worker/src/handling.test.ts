@@ -64,6 +64,37 @@ describe('batches', () => {
   });
 });
 
+describe('a handler of a program without types', () => {
+  it.each([
+    ['a number', 7],
+    ['null', null],
+    ['an object', {}],
+  ])('may return %s: the message is handled', async (_, given) => {
+    const { consume, store, muster, coordinator } = consumerScene();
+    store(0, 1, 2);
+    const consumer = await consume();
+    const running = consumer.run({ eachMessage: (() => given) as unknown as () => void });
+    await settle();
+    await muster.close();
+    await running;
+    expect(coordinator.offsets.get('orders/0')).toBe(3);
+  });
+
+  it('may return what can be awaited and is no promise', async () => {
+    const { consume, store, muster, coordinator } = consumerScene();
+    store(0, 1);
+    const consumer = await consume();
+    // As a promise of another library.
+    const foreign = Object.fromEntries([['then', (resolve: () => void) => void setImmediate(resolve)]]);
+    const running = consumer.run({ eachMessage: (() => foreign) as unknown as () => Promise<void> });
+    await settle();
+    await settle();
+    await muster.close();
+    await running;
+    expect(coordinator.offsets.get('orders/0')).toBe(2);
+  });
+});
+
 describe('a handler that never returns', () => {
   it('ends the consumer with the message it hangs on, and its signal aborts', async () => {
     const { consume, store, clock, coordinator } = consumerScene();
