@@ -91,3 +91,54 @@ describe('a reader without permission', () => {
     expect(reader.problem).toContain('not allowed');
   });
 });
+
+describe('what is read ahead', () => {
+  const reading = async (messages: number, bytes: number) => {
+    const streams = new FakeStreams();
+    const payload = new Uint8Array(bytes);
+    for (let count = 0; count < messages; count += 1) streams.store('orders', 'orders.0.k', payload);
+    const told = { onReadable: () => {}, onDenied: () => {}, onMissing: () => {}, onReplaced: () => {} };
+    const reader = new PartitionReader({
+      streams,
+      environment: virtualEnvironment(),
+      logger: silentLogger,
+      stream: 'orders',
+      subject: 'orders.0.>',
+      startOffset: 1,
+      created: '0',
+      bufferMessagesMax: 256,
+      ...told,
+    });
+    await settle();
+    /** How many messages have come and are not taken. */
+    const buffered = (taken: number) => reader.nextOffset - 1 - taken;
+    return { reader, streams, buffered };
+  };
+
+  it('is bounded in bytes where messages are large', async () => {
+    const { reader, buffered } = await reading(400, 2 ** 20);
+    let most = buffered(0);
+    for (let taken = 1; taken <= 400; taken += 1) {
+      expect(reader.take()?.offset).toBe(taken);
+      await settle();
+      most = Math.max(most, buffered(taken));
+    }
+    expect(most).toBe(8);
+  });
+
+  it('is as many messages as allowed where they are small', async () => {
+    const { reader, buffered } = await reading(1_000, 100);
+    reader.take();
+    await settle();
+    expect(buffered(1)).toBe(256);
+  });
+
+  it('is one message at a time where one alone is larger than the bound', async () => {
+    const { reader, buffered } = await reading(30, 10 * 2 ** 20);
+    for (let taken = 1; taken <= 20; taken += 1) {
+      expect(reader.take()?.offset).toBe(taken);
+      await settle();
+    }
+    expect(buffered(20)).toBe(1);
+  });
+});

@@ -3,7 +3,8 @@
  *
  * B1 messages come out in offset order, each once, without gaps: a new stream reader starts at the next offset.
  * B2 a stream that was made anew has other offsets: nothing of it is read from the old place. Who uses the reader says where to go on.
- * B3 never more than `bufferMessagesMax` messages are buffered or asked for.
+ * B3 never more than `bufferMessagesMax` messages are buffered or asked for, and of large ones not more than about `BUFFER_BYTES`: how
+ *    many those are is judged by the messages seen last.
  */
 
 import { backoffMs, type Cancel, type Environment } from './clock.js';
@@ -14,6 +15,12 @@ import { partitionFilter, type TopicSpec } from './topic.js';
 
 const REOPEN_LEAST_MS = 100;
 const REOPEN_MOST_MS = 5_000;
+/** Of one partition. differs from kafka: max.partition.fetch.bytes (1 MiB) is for one answer, not for what is buffered. */
+const BUFFER_BYTES = 8 * 1024 * 1024;
+/** A message of which nothing is known yet: the max_payload that servers have by default. */
+const UNKNOWN_BYTES = 1024 * 1024;
+/** How fast the estimate forgets a large message: it takes the larger one at once, and comes down by this part with each smaller one. */
+const FORGETTING = 1 / 16;
 
 /** What a reader needs of JetStream. */
 export type ReaderStreams = Pick<Streams, 'openReader' | 'bounds'>;
@@ -52,6 +59,8 @@ export class PartitionReader {
   #reader: StreamReader | undefined;
   /** Asked for and not yet come. */
   #asked = 0;
+  /** What a message of this partition takes, judged from above. */
+  #messageBytes: number | undefined;
   #nextOffset: number;
   #behind = 0;
   #failures = 0;
@@ -139,8 +148,19 @@ export class PartitionReader {
   take(): StreamMessage | undefined {
     const message = this.#buffer.shift();
     // Half empty: one larger pull instead of many small ones.
-    if (message !== undefined && this.#buffer.length + this.#asked <= this.#options.bufferMessagesMax / 2) this.#pull();
+    if (message !== undefined && this.#buffer.length + this.#asked <= this.#roomMessages() / 2) this.#pull();
     return message;
+  }
+
+  /** B3 */
+  #roomMessages(): number {
+    const byBytes = Math.floor(BUFFER_BYTES / (this.#messageBytes ?? UNKNOWN_BYTES));
+    return Math.max(1, Math.min(this.#options.bufferMessagesMax, byBytes));
+  }
+
+  #weigh(bytes: number): void {
+    const known = this.#messageBytes ?? bytes;
+    this.#messageBytes = Math.max(1, bytes, known - (known - bytes) * FORGETTING);
   }
 
   close(): void {
@@ -197,7 +217,7 @@ export class PartitionReader {
   }
 
   #pull(): void {
-    const count = this.#options.bufferMessagesMax - this.#buffer.length - this.#asked;
+    const count = this.#roomMessages() - this.#buffer.length - this.#asked;
     if (this.#reader === undefined || count <= 0) return;
     this.#asked += count;
     this.#reader.pull(count);
@@ -209,6 +229,7 @@ export class PartitionReader {
     this.#asked = Math.max(0, this.#asked - 1);
     this.#nextOffset = message.offset + 1;
     this.#behind = message.behind;
+    this.#weigh(message.payload.byteLength);
     this.#buffer.push(message);
     if (this.#buffer.length === 1) this.#options.onReadable();
   }
