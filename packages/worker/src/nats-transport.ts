@@ -11,6 +11,7 @@ import {
   type Msg,
   type NatsConnection,
   NatsError,
+  type Status,
 } from 'nats';
 import { MusterError, messageOf } from './errors.js';
 import type { ConnectionEvent, Incoming, Transport, Unsubscribe } from './transport.js';
@@ -63,13 +64,17 @@ export class NatsTransport implements Transport {
   readonly #isOwn: boolean;
   readonly #inboxPrefix: string | undefined;
   readonly #listeners = new Set<(event: ConnectionEvent) => void>();
+  /** Ends the watching of a connection that lives longer than this transport. */
+  readonly #stopWatching: () => void;
   #isConnected = true;
 
   constructor(connection: NatsConnection, options: { readonly isOwn: boolean; readonly inboxPrefix?: string }) {
     this.#connection = connection;
     this.#isOwn = options.isOwn;
     this.#inboxPrefix = options.inboxPrefix;
-    void this.#watch();
+    const statuses = connection.status();
+    this.#stopWatching = stopOf(statuses);
+    void this.#watch(statuses);
   }
 
   isConnected(): boolean {
@@ -109,10 +114,11 @@ export class NatsTransport implements Transport {
 
   async close(): Promise<void> {
     if (this.#isOwn && !this.#connection.isClosed()) await this.#connection.close().catch(() => {});
+    else this.#stopWatching();
   }
 
-  async #watch(): Promise<void> {
-    for await (const status of this.#connection.status()) {
+  async #watch(statuses: AsyncIterable<Status>): Promise<void> {
+    for await (const status of statuses) {
       if (status.type === 'disconnect') this.#tell({ kind: 'disconnected' });
       else if (status.type === 'reconnect') this.#tell({ kind: 'connected' });
       else if (status.type === 'error' && status.permissionContext !== undefined) {
@@ -129,6 +135,12 @@ export class NatsTransport implements Transport {
     if (event.kind === 'disconnected' || event.kind === 'closed') this.#isConnected = false;
     for (const listener of [...this.#listeners]) listener(event);
   }
+}
+
+/** @returns what ends an iterator of nats.js: it is one of its queues, which its types do not say */
+function stopOf(statuses: AsyncIterable<Status>): () => void {
+  const stop: unknown = Reflect.get(statuses, 'stop');
+  return typeof stop === 'function' ? () => void stop.call(statuses) : () => {};
 }
 
 function incomingOf(message: Msg): Incoming {
