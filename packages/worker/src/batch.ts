@@ -24,15 +24,20 @@ export interface Batch<Value> {
 export function batchOf<Value>(messages: readonly Message<Value>[]): Batch<Value> | undefined {
   const last = messages.at(-1);
   if (last === undefined) return undefined;
-  const { topic, partition, generation, memberId, signal, handover } = last;
+  const { topic, partition, generation, memberId } = last;
   return {
     topic,
     partition,
     messages,
     generation,
     memberId,
-    signal,
-    handover,
+    // Asked for only where they are used: the signals of a message are made then.
+    get signal() {
+      return last.signal;
+    },
+    get handover() {
+      return last.handover;
+    },
     ack: (upTo = last) => {
       for (const message of messages) if (message.offset <= upTo.offset) message.ack();
     },

@@ -8,12 +8,13 @@
  *    a higher number: should it still arrive, it changes nothing any more.
  */
 
+import { setMaxListeners } from 'node:events';
 import type { CommitReply, GroupId } from '@muster/protocol';
 import { errorName } from '@muster/protocol';
 import type { Cancel, Environment } from './clock.js';
 import { encodeCommitNote } from './commit-note.js';
 import type { CoordinatorClient } from './coordinator-client.js';
-import { MusterError, messageOf } from './errors.js';
+import { asMusterError, MusterError, type MusterErrorCode } from './errors.js';
 import type { Lane } from './lane.js';
 import type { Logger } from './logger.js';
 import type { MemberIdentity } from './member-handler.js';
@@ -69,10 +70,14 @@ export class Committer {
   #unanswered: MemberIdentity | undefined;
   #cancelInterval: Cancel = () => {};
   #backgroundFlush: Promise<void> | undefined;
+  /** What the last flush in the background was refused with. */
+  #refusal: MusterErrorCode | undefined;
   readonly #closing = new AbortController();
 
   constructor(options: CommitterOptions) {
     this.#options = options;
+    // One listener for each caller that waits for the end of a round: their number is no leak.
+    setMaxListeners(0, this.#closing.signal);
     this.#armInterval();
   }
 
@@ -103,7 +108,7 @@ export class Committer {
       if (leftMs <= 0 || this.#closing.signal.aborted || this.#isHeldBack(whileRebalancing)) {
         throw new MusterError('COMMIT_POSTPONED');
       }
-      if (this.#inFlight !== undefined) await this.#inFlight;
+      if (this.#inFlight !== undefined) await withinMs(environment.clock, leftMs, this.#inFlight);
       else if (membership.canCommit()) await this.#commit(due, leftMs);
       else await pause(environment.clock, Math.min(HELD_POLL_MS, leftMs), this.#closing.signal);
     }
@@ -223,20 +228,30 @@ export class Committer {
 
   #flushInBackground(): void {
     if (this.#backgroundFlush !== undefined || this.#closing.signal.aborted) return;
-    const { logger, lanes } = this.#options;
+    const { lanes } = this.#options;
     const owned = [...lanes()].filter((lane) => !lane.signal.aborted);
     // One background flush at a time; what is handled meanwhile goes with the next.
     this.#backgroundFlush = this.flush(owned, INTERVAL_MS_DEFAULT).then(
       () => this.#afterBackgroundFlush(),
       (thrown: unknown) => {
         this.#backgroundFlush = undefined;
-        logger.debug('offsets not committed yet', { reason: messageOf(thrown) });
+        this.#sayWhy(asMusterError(thrown, 'UNKNOWN_SERVER_ERROR'));
       },
     );
   }
 
+  /** Nobody awaits a flush in the background: what was refused is logged, once until a commit goes through again. */
+  #sayWhy({ code, message, retriable }: MusterError): void {
+    const { logger } = this.#options;
+    // Lost or postponed is what rebalances bring.
+    if (retriable || code === 'COMMIT_REFUSED') logger.debug('offsets not committed yet', { reason: message });
+    else if (this.#refusal !== code) logger.error('the coordinator refuses to commit', { code, error: message });
+    if (!retriable) this.#refusal = code;
+  }
+
   #afterBackgroundFlush(): void {
     this.#backgroundFlush = undefined;
+    this.#refusal = undefined;
     const { policy, lanes } = this.#options;
     const isDue = [...lanes()].some((lane) => lane.needsCommit && !lane.signal.aborted);
     if (policy.kind === 'each' && isDue) this.#flushInBackground();

@@ -1,8 +1,10 @@
 /**
- * A message on its way through a handler: settled once, with a signal of its own.
+ * A message on its way through a handler: settled once, with signals of its own.
  *
- * D1 `signal` aborts when the ownership of the partition ends or the handler's time is over, whichever comes first.
- * D2 the signal costs nothing where nobody asks for it.
+ * D1 `signal` aborts when the ownership of the partition ends or the handler's time is over, whichever comes first; `handover` when somebody
+ *    waits for the partition.
+ * D2 a signal costs nothing where nobody asks for it, and lives no longer than its message: what listens to it cannot pile up over the life
+ *    of a partition.
  */
 
 import type { FailedPlace, MusterError } from './errors.js';
@@ -14,6 +16,7 @@ export class Delivery {
   readonly message: StreamMessage;
   readonly #settle: (state: 'acked' | 'given-up') => void;
   #abort: AbortController | undefined;
+  #handover: AbortController | undefined;
   #expiry: MusterError | undefined;
   #isSettled = false;
 
@@ -35,15 +38,16 @@ export class Delivery {
 
   /** D1 */
   get signal(): AbortSignal {
-    const known = this.#abort;
-    if (known !== undefined) return known.signal;
-    const abort = new AbortController();
     const { signal: ownership } = this.lane;
-    this.#abort = abort;
-    if (this.#expiry !== undefined) abort.abort(this.#expiry);
-    else if (ownership.aborted) abort.abort(ownership.reason);
-    else this.lane.onEnd(this, (reason) => abort.abort(reason));
-    return abort.signal;
+    this.#abort ??= this.#watching(this.#expiry ?? (ownership.aborted ? ownership.reason : undefined));
+    return this.#abort.signal;
+  }
+
+  /** D1 */
+  get handover(): AbortSignal {
+    const { handover } = this.lane;
+    this.#handover ??= this.#watching(handover.aborted ? handover.reason : undefined);
+    return this.#handover.signal;
   }
 
   /** Handled: may be committed once all before it are. Harmless when called twice or late. */
@@ -63,7 +67,25 @@ export class Delivery {
   /** The handler's time is over: it sees its signal abort. */
   expire(reason: MusterError): void {
     this.#expiry = reason;
-    this.lane.forget(this);
     this.#abort?.abort(reason);
+  }
+
+  /** Said by the lane: somebody waits for it. */
+  handOver(reason: MusterError): void {
+    this.#handover?.abort(reason);
+  }
+
+  /** Said by the lane: whatever is done with it now, another may do too. */
+  end(reason: MusterError): void {
+    this.#handover?.abort(reason);
+    this.#abort?.abort(reason);
+  }
+
+  /** @param reason why the signal is to be aborted from the start */
+  #watching(reason: unknown): AbortController {
+    const abort = new AbortController();
+    if (reason !== undefined) abort.abort(reason);
+    else if (!this.#isSettled) this.lane.watch(this);
+    return abort;
   }
 }

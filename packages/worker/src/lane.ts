@@ -51,7 +51,8 @@ export class Lane {
   readonly #reader: PartitionReader;
   readonly #abort = new AbortController();
   readonly #handover = new AbortController();
-  readonly #onEnd = new Map<Delivery, (reason: MusterError) => void>();
+  /** Deliveries with a signal that somebody has asked for. */
+  readonly #watching = new Set<Delivery>();
   readonly #window: ProgressWindow;
   /** Delivered and not yet behind the mark, in offset order. */
   readonly #book: Entry[] = [];
@@ -217,8 +218,9 @@ export class Lane {
     this.#reader.restart(offset);
   }
 
-  /** Delivers again from the first message that was not handled: nobody works any more on what was delivered. */
+  /** Delivers again from the first message that was not handled: nobody works any more on what was delivered; who does is told. */
   takeBack(): void {
+    this.#endWatched(new MusterError('CANCELLED', 'the message is handed out again'));
     this.seek(this.#mark);
   }
 
@@ -246,13 +248,13 @@ export class Lane {
     if (this.#book.length === 0 || (this.#book[0]?.offset ?? 0) >= offset) this.#mark = Math.max(this.#mark, offset);
   }
 
-  /** Calls back once with the reason when the ownership ends, unless `forget` came first. */
-  onEnd(delivery: Delivery, run: (reason: MusterError) => void): void {
-    this.#onEnd.set(delivery, run);
+  /** Tells a delivery when somebody waits for this lane and when the ownership ends, unless `forget` comes first. */
+  watch(delivery: Delivery): void {
+    this.#watching.add(delivery);
   }
 
   forget(delivery: Delivery): void {
-    this.#onEnd.delete(delivery);
+    this.#watching.delete(delivery);
   }
 
   /** Delivers no more; what is running goes on. */
@@ -267,7 +269,9 @@ export class Lane {
   async drain(timeoutMs: number): Promise<boolean> {
     this.stop();
     if (this.#running > 0 && !this.signal.aborted) {
-      this.#handover.abort(new MusterError('REBALANCE_IN_PROGRESS', 'the group waits for this handler'));
+      const reason = new MusterError('REBALANCE_IN_PROGRESS', 'the group waits for this handler');
+      this.#handover.abort(reason);
+      for (const delivery of [...this.#watching]) delivery.handOver(reason);
       this.#idle ??= deferred();
       await withinMs(this.#options.environment.clock, timeoutMs, this.#idle.promise, this.signal);
     }
@@ -282,8 +286,12 @@ export class Lane {
     this.#abort.abort(reason);
     // Whoever waits to be asked for the partition hears that it is gone.
     this.#handover.abort(reason);
-    for (const run of [...this.#onEnd.values()]) run(reason);
-    this.#onEnd.clear();
+    this.#endWatched(reason);
+  }
+
+  #endWatched(reason: MusterError): void {
+    for (const delivery of [...this.#watching]) delivery.end(reason);
+    this.#watching.clear();
   }
 
   #settle(entry: Entry, state: 'acked' | 'given-up'): void {

@@ -58,7 +58,9 @@ export function toMessage<Value>(delivery: Delivery, context: MessageContext<Val
     get signal() {
       return delivery.signal;
     },
-    handover: lane.handover,
+    get handover() {
+      return delivery.handover;
+    },
     ack: () => delivery.ack(),
     commit: () => {
       delivery.ack();
