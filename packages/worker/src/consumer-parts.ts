@@ -37,6 +37,7 @@ export interface ConsumerPlan<Value> {
   /** The names subscribed to now. */
   topics(): readonly string[];
   isClosing(): boolean;
+  onTaken(): void;
   emit(name: EventName, what: Partial<MemberEvent>): void;
   fail(error: MusterError): void;
   expire(lane: Lane, offset: number): void;
@@ -153,7 +154,7 @@ function ownershipOf<Value>(
   dispatch: Dispatch,
   later: { committer(): Committer; topicWatch(): TopicWatch },
 ): Ownership {
-  const { context, options, logger, settings, own, topics } = plan;
+  const { context, options, logger, settings, own, topics, onTaken } = plan;
   const { rebalanceTimeoutMs } = settings;
   return new Ownership({
     group: options.group,
@@ -168,6 +169,7 @@ function ownershipOf<Value>(
     commitTimeoutMs: Math.min(COMMIT_TIMEOUT_MS, rebalanceTimeoutMs / 3),
     committer: later.committer,
     onResumed: () => dispatch.wake(),
+    onTaken,
     openLanes: (partitions) => openLanes(plan, dispatch, later, partitions),
   });
 }

@@ -1,19 +1,18 @@
 /**
  * The consumer: a member of a group that processes the messages of its partitions in order and commits what it handled.
  *
- * What users call; each rule lives in its part (membership, ownership, lane, dispatch, runner, committer, watchdog, topic-watch), and
- * consumer-parts.ts puts them together.
+ * What users call; each rule lives in its part (membership, ownership, lane, dispatch, runner, committer, watchdog, topic-watch, closing),
+ * and consumer-parts.ts puts them together.
  */
 
 import type { TopicPartition } from '@muster/protocol';
 import { checkArguments } from './check-arguments.js';
 import { checkOptions } from './check-options.js';
+import { type CloseOptions, closeInOrder } from './closing.js';
 import type { Codec } from './codecs.js';
-import type { Committer } from './committer.js';
-import { COMMIT_TIMEOUT_MS, consumerParts } from './consumer-parts.js';
+import { COMMIT_TIMEOUT_MS, type ConsumerParts, consumerParts } from './consumer-parts.js';
 import { SILENCE_MS } from './contact.js';
-import type { Dispatch } from './dispatch.js';
-import { asMusterError, MusterError, messageOf } from './errors.js';
+import { asMusterError, MusterError } from './errors.js';
 import { type EventName, emit, type MemberEvent } from './events.js';
 import { deadLetterTopics, lastResort, requireNoLoop } from './failure-policy.js';
 import { HandedOut } from './handed-out.js';
@@ -21,9 +20,8 @@ import { type ConsumerHealth, healthOf } from './health.js';
 import { untilAnswered, untilJoined } from './joining.js';
 import { type Lane, placeOf } from './lane.js';
 import { type Logger, silentLogger } from './logger.js';
-import type { Membership } from './membership.js';
-import type { Message } from './message.js';
 import type { LagReading } from './measured.js';
+import type { Message } from './message.js';
 import type { MusterContext } from './muster-context.js';
 import {
   type ConsumerOptions,
@@ -33,30 +31,18 @@ import {
   memberSettings,
   positive,
 } from './options.js';
-import type { Ownership } from './ownership.js';
 import { offsetOfPosition, type Position } from './positions.js';
 import { handlingOf, type RunOptions } from './run-options.js';
-import type { Runner } from './runner.js';
 import type { TopicSpec } from './topic.js';
-import type { TopicWatch } from './topic-watch.js';
-import { deferred, withinMs } from './waiting.js';
-import type { Watchdog } from './watchdog.js';
+import { deferred, Occasion } from './waiting.js';
 
-export interface CloseOptions {
-  /** Default: dynamic members leave, static ones stay for their session timeout. */
-  readonly leave?: boolean;
-  /** Everything together: drain, hooks, last commit, leave. Default 30,000 ms. */
-  readonly timeoutMs?: number;
-}
+export type { CloseOptions } from './closing.js';
 
-const CLOSE_TIMEOUT_MS = 30_000;
 const CONCURRENCY = 16;
 /** In the text of an error. */
 const OWNED_SHOWN = 16;
 /** What could not join is given up in this time. */
 const CLOSE_FAILED_MS = 1_000;
-/** Part of a close that is kept for the last commit and the leave. */
-const CLOSE_RESERVE = 0.25;
 
 export class Consumer<Value> {
   readonly group: string;
@@ -65,20 +51,14 @@ export class Consumer<Value> {
   readonly #settings: MemberSettings;
   readonly #own: ConsumerSettings;
   readonly #options: ConsumerOptions<Value>;
-  readonly #membership: Membership;
-  readonly #ownership: Ownership;
-  readonly #committer: Committer;
-  readonly #dispatch: Dispatch;
-  readonly #runner: Runner<Value>;
-  readonly #watchdog: Watchdog;
-  readonly #topicWatch: TopicWatch;
+  readonly #parts: ConsumerParts<Value>;
   readonly #stopObserving: () => void;
   readonly #closed = deferred<void>();
   readonly #handedOut = new HandedOut();
+  /** Partitions were taken, or it is over: whoever waits for an assignment looks again. */
+  readonly #taken: Occasion;
   #topics: readonly string[];
   #use: 'unused' | 'run' | 'iterate' = 'unused';
-  /** `for await` loops that have not ended. */
-  #loops = 0;
   #failure: MusterError | undefined;
   /** What JetStream says while the topics cannot be looked at yet. */
   #startProblem: string | undefined;
@@ -96,7 +76,8 @@ export class Consumer<Value> {
     this.group = options.group;
     this.#topics = this.#declared(options.topics);
     requireNoLoop(this.#own, this.#topics);
-    const parts = consumerParts<Value>({
+    this.#taken = new Occasion(context.environment.clock);
+    this.#parts = consumerParts<Value>({
       context,
       options,
       codec,
@@ -105,17 +86,11 @@ export class Consumer<Value> {
       own: this.#own,
       topics: () => this.#topics,
       isClosing: () => this.#closing !== undefined,
+      onTaken: () => this.#taken.happens(),
       emit: (name, what) => this.#emit(name, what),
       fail: (error) => this.#fail(error),
       expire: (lane, offset) => this.#expire(lane, offset),
     });
-    this.#membership = parts.membership;
-    this.#ownership = parts.ownership;
-    this.#committer = parts.committer;
-    this.#dispatch = parts.dispatch;
-    this.#runner = parts.runner;
-    this.#watchdog = parts.watchdog;
-    this.#topicWatch = parts.topicWatch;
     this.#stopObserving = context.telemetry.observeLag(this.group, () => this.#lags());
   }
 
@@ -142,14 +117,14 @@ export class Consumer<Value> {
       await this.close();
       throw thrown;
     }
-    this.#membership.start();
-    void this.#membership.ended.then((error) => {
+    this.#parts.membership.start();
+    void this.#parts.membership.ended.then((error) => {
       if (error !== undefined) this.#fail(error);
     });
-    this.#topicWatch.start();
+    this.#parts.topicWatch.start();
     const giveUp = () => this.close({ timeoutMs: CLOSE_FAILED_MS });
-    await untilJoined(this.#membership, clock, joinTimeoutMs, giveUp, startedAt);
-    const { state } = this.#membership;
+    await untilJoined(this.#parts.membership, clock, joinTimeoutMs, giveUp, startedAt);
+    const { state } = this.#parts.membership;
     if (state.kind === 'failed') this.#fail(state.error);
     if (this.#closing === undefined) return;
     await this.#closing;
@@ -182,7 +157,7 @@ export class Consumer<Value> {
     const count = positive('concurrency', options.concurrency ?? CONCURRENCY);
     const handling = handlingOf(options);
     for (let worker = 0; worker < count; worker += 1) {
-      this.#runner.work(handling).catch((thrown: unknown) => this.#fail(asMusterError(thrown, 'HANDLER_FAILED')));
+      this.#parts.runner.work(handling).catch((thrown: unknown) => this.#fail(asMusterError(thrown, 'HANDLER_FAILED')));
     }
     // Not for the workers: one may hang in a handler that did not end in the time of the close.
     await this.#closed.promise;
@@ -195,21 +170,20 @@ export class Consumer<Value> {
    */
   async *[Symbol.asyncIterator](): AsyncGenerator<Message<Value>, void, void> {
     this.#begin('iterate');
-    this.#dispatch.setExclusive(false);
-    this.#watchdog.watchAcks();
-    if (this.#loops === 0) for (const lane of this.#handedOut.takeBack()) lane.takeBack();
-    this.#loops += 1;
+    this.#parts.dispatch.setExclusive(false);
+    this.#parts.watchdog.watchAcks();
+    this.#handedOut.begin();
     try {
       while (true) {
-        const delivery = await this.#dispatch.next();
+        const delivery = await this.#parts.dispatch.next();
         if (delivery === undefined) break;
-        const message = await this.#runner.decode(delivery);
+        const message = await this.#parts.runner.decode(delivery);
         if (message === undefined) continue;
         this.#handedOut.add(delivery);
         yield message;
       }
     } finally {
-      this.#loops -= 1;
+      this.#handedOut.end();
     }
     if (this.#failure !== undefined) {
       await this.#closed.promise;
@@ -225,7 +199,7 @@ export class Consumer<Value> {
   async commit(offsets: readonly (TopicPartition & { readonly offset: number })[] = []): Promise<void> {
     checkArguments('consumer.commit', { offsets });
     for (const { offset, ...place } of offsets) this.#laneOf(place).markTo(offset);
-    await this.#committer.flush([...this.#ownership.lanes()], COMMIT_TIMEOUT_MS);
+    await this.#parts.committer.flush([...this.#parts.ownership.lanes()], COMMIT_TIMEOUT_MS);
   }
 
   /** Delivers nothing of these partitions (default: all owned) until `resume`. Ownership and reading ahead go on. */
@@ -242,7 +216,7 @@ export class Consumer<Value> {
 
   /** @returns the partitions that are paused; a partition that is given up and comes back is not */
   paused(): TopicPartition[] {
-    return [...this.#ownership.lanes()].filter(({ isPaused }) => isPaused).map(({ place }) => place);
+    return [...this.#parts.ownership.lanes()].filter(({ isPaused }) => isPaused).map(({ place }) => place);
   }
 
   /**
@@ -267,7 +241,7 @@ export class Consumer<Value> {
     await this.#context.topics.require(topics);
     if (this.#closing !== undefined) throw new MusterError('CLOSED', `the consumer of ${this.group}`);
     this.#topics = names;
-    this.#membership.rejoin('its subscription has changed');
+    this.#parts.membership.rejoin('its subscription has changed');
   }
 
   /** @returns the topics subscribed to */
@@ -293,10 +267,9 @@ export class Consumer<Value> {
       if (this.#closing !== undefined) throw new MusterError('CLOSED', `the consumer of ${this.group}`);
       const owned = this.assignment();
       if (owned.length > 0) return owned;
-      const change = Promise.race([this.#ownership.taken, this.#closed.promise]);
-      const outcome = await withinMs(clock, Math.max(0, deadlineAt - clock.now()), change, options.signal);
-      if (outcome.kind === 'aborted') throw new MusterError('CANCELLED', 'waiting for an assignment');
-      if (outcome.kind === 'done') continue;
+      const outcome = await this.#taken.next(Math.max(0, deadlineAt - clock.now()), options.signal);
+      if (outcome === 'aborted') throw new MusterError('CANCELLED', 'waiting for an assignment');
+      if (outcome === 'done') continue;
       const why = this.health().problem ?? 'are there more members than partitions?';
       throw new MusterError('TIMEOUT', `no partition of ${this.group} within ${timeoutMs} ms: ${why}`);
     }
@@ -304,7 +277,7 @@ export class Consumer<Value> {
 
   /** @returns the partitions owned now */
   assignment(): TopicPartition[] {
-    return this.#ownership.assignment();
+    return this.#parts.ownership.assignment();
   }
 
   /** @returns how it stands, partition by partition */
@@ -312,23 +285,24 @@ export class Consumer<Value> {
     const now = this.#context.environment.clock.now();
     const sources = {
       group: this.group,
-      membership: this.#membership,
-      lanes: this.#ownership.lanes(),
-      lastBlocked: this.#watchdog.lastBlocked,
-      topicProblem: this.#startProblem ?? this.#topicWatch.problem,
-      isMissing: (topic: string) => this.#topicWatch.isMissing(topic),
+      membership: this.#parts.membership,
+      lanes: this.#parts.ownership.lanes(),
+      lastBlocked: this.#parts.watchdog.lastBlocked,
+      topicProblem: this.#startProblem ?? this.#parts.topicWatch.problem,
+      isMissing: (topic: string) => this.#parts.topicWatch.isMissing(topic),
       failure: this.#failure,
     };
     return healthOf(sources, now);
   }
 
   /**
-   * Stops: no more messages, running handlers end or run out of time, hooks, last commit, leave. Always ends within
-   * `timeoutMs` and never throws; called again, it returns the same promise.
+   * Stops: no more messages, running handlers end or run out of time, hooks, last commit, leave. Always ends within `timeoutMs`; throws
+   * nothing but MusterError INVALID_ARGUMENT for an option that there is none of. Called again, it waits for the same end.
    */
-  close(options: CloseOptions = {}): Promise<void> {
+  async close(options: CloseOptions = {}): Promise<void> {
+    checkOptions('close', options);
     this.#closing ??= this.#close(options);
-    return this.#closing;
+    await this.#closing;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -336,37 +310,23 @@ export class Consumer<Value> {
   }
 
   async #close(options: CloseOptions): Promise<void> {
-    const { clock } = this.#context.environment;
-    const deadlineAt = clock.now() + (options.timeoutMs ?? CLOSE_TIMEOUT_MS);
-    const leftMs = () => Math.max(0, deadlineAt - clock.now());
-    const reserveMs = leftMs() * CLOSE_RESERVE;
-    this.#dispatch.close();
-    this.#watchdog.stop();
-    this.#topicWatch.stop();
     this.#stopObserving();
-    // A loop that was left by `break` or by a throw will ack nothing any more: there is nobody to wait for.
-    if (this.#use === 'iterate' && this.#loops === 0) this.#handedOut.giveUpAll();
-    try {
-      await withinMs(clock, leftMs() - reserveMs, this.#membership.hold());
-      const lanes = [...this.#ownership.lanes()].filter((lane) => !lane.signal.aborted);
-      // Nobody has asked for this end: what still runs gets no longer than at a hand-over.
-      const drainMsMax = this.#failure === undefined ? Number.POSITIVE_INFINITY : this.#own.drainTimeoutMs;
-      const drainMs = Math.min(drainMsMax, Math.max(0, leftMs() - reserveMs));
-      await withinMs(clock, leftMs(), this.#ownership.release(lanes, drainMs));
-    } catch (thrown) {
-      this.#logger.error('closing went on after a failure', { error: messageOf(thrown) });
-    }
-    this.#ownership.fence(new MusterError('OWNERSHIP_LOST', 'the consumer is closed'));
-    this.#committer.close();
-    const leave = options.leave ?? this.#settings.groupInstanceId === null;
-    await this.#membership.end({ leave, timeoutMs: leftMs() });
-    this.#runner.stop();
+    const closing = {
+      parts: this.#parts,
+      handedOut: this.#handedOut,
+      environment: this.#context.environment,
+      logger: this.#logger,
+      drainTimeoutMs: this.#own.drainTimeoutMs,
+      leavesByDefault: this.#settings.groupInstanceId === null,
+    };
+    await closeInOrder(closing, options);
     this.#isClosed = true;
     this.#closed.resolve();
+    this.#taken.happens();
   }
 
   #laneOf({ topic, partition }: TopicPartition): Lane {
-    const lane = this.#ownership.lane(topic, partition);
+    const lane = this.#parts.ownership.lane(topic, partition);
     if (lane !== undefined) return lane;
     const owned = this.assignment().map((place) => placeOf(place.topic, place.partition));
     const shown = owned.slice(0, OWNED_SHOWN).join(', ');
@@ -380,7 +340,9 @@ export class Consumer<Value> {
   #expire(lane: Lane, offset: number): void {
     const expired = this.#handedOut.takeExpired(lane, offset, this.#own.maxPollIntervalMs);
     if (expired === undefined) return;
-    this.#runner.expire(...expired).catch((thrown: unknown) => this.#fail(asMusterError(thrown, 'HANDLER_FAILED')));
+    this.#parts.runner
+      .expire(...expired)
+      .catch((thrown: unknown) => this.#fail(asMusterError(thrown, 'HANDLER_FAILED')));
   }
 
   #begin(use: 'run' | 'iterate'): void {
@@ -401,8 +363,8 @@ export class Consumer<Value> {
   }
 
   #emit(name: EventName, what: Partial<MemberEvent>): void {
-    const generation = this.#membership.identity()?.generationId ?? -1;
-    emit(name, { group: this.group, memberId: this.#membership.memberId, generation, ...what });
+    const generation = this.#parts.membership.identity()?.generationId ?? -1;
+    emit(name, { group: this.group, memberId: this.#parts.membership.memberId, generation, ...what });
   }
 
   #declared(topics: readonly (string | TopicSpec)[]): string[] {
@@ -411,7 +373,7 @@ export class Consumer<Value> {
   }
 
   *#lags(): Iterable<LagReading> {
-    for (const { place, unhandled, isReading } of this.#ownership.lanes()) {
+    for (const { place, unhandled, isReading } of this.#parts.ownership.lanes()) {
       if (isReading) yield { ...place, messages: unhandled };
     }
   }

@@ -38,8 +38,11 @@ export interface MemberHandler {
   prepare(loss: MusterError | undefined): Promise<void>;
   /** The leader's part: one assignment per member. */
   assign(protocolName: string, members: readonly JoinMember[]): Promise<ReadonlyMap<string, Uint8Array>>;
-  /** Takes the assignment; `rejoin` where another round has to follow. */
-  install(assignment: NewAssignment): Promise<'stable' | 'rejoin'>;
+  /**
+   * Takes the assignment. `rejoin`: another round has to follow. `again`: it cannot begin with it now; another round, after a pause that
+   * grows, because every round is one for the whole group.
+   */
+  install(assignment: NewAssignment): Promise<'stable' | 'rejoin' | 'again'>;
   /** Ownership has ended at this moment: stop what is running. Synchronous; `prepare` with the same loss follows. */
   fence(loss: MusterError): void;
   /** Ownership was in doubt and is proven again: what was held back may go on. Synchronous. */

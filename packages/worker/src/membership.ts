@@ -3,7 +3,7 @@
  *
  * Does not know what is shared (member-handler.ts), does not resend (coordinator-client.ts). A rebalance is no error.
  *
- * M1 one loop moves the state; heartbeats, notices and commits only leave it a demand and wake it.
+ * M1 one loop moves the state; heartbeats, notices and commits only leave it a demand (demands.ts).
  * M2 an answer about another id or generation than the current one changes nothing.
  * M3 a lost generation or id fences the handler at once, before anything else is awaited.
  * M4 heartbeats run from the JoinGroup reply to the next JoinGroup, through drains and hooks.
@@ -15,6 +15,7 @@
 import type { JoinMember } from '@muster/assignors';
 import { assertNever, type ErrorName, type JoinReply, type MemberId, type Notice } from '@muster/protocol';
 import { ContactWatch } from './contact.js';
+import { Demands } from './demands.js';
 import { asMusterError, MusterError, messageOf } from './errors.js';
 import { Heartbeats } from './heartbeats.js';
 import type { MemberHandler, MemberIdentity, NewAssignment } from './member-handler.js';
@@ -25,7 +26,7 @@ import { RoundPacing } from './round-pacing.js';
 import { Standing } from './standing.js';
 import { Standstill } from './standstill.js';
 import type { Unsubscribe } from './transport.js';
-import { type Deferred, deferred } from './waiting.js';
+import { deferred } from './waiting.js';
 
 export interface MembershipOptions extends RoundOptions {
   readonly handler: MemberHandler;
@@ -40,14 +41,10 @@ export class Membership {
   readonly #pacing: RoundPacing;
   readonly #firstStable = deferred<void>();
   readonly #ended = deferred<MusterError | undefined>();
-  #wantsRejoin: string | undefined;
+  readonly #demands = new Demands();
   /** Why the present round began; told to the coordinator. */
   #reason: string | undefined;
-  #loss: MusterError | undefined;
-  #isHeld = false;
   #failure: MusterError | undefined;
-  #phase = new AbortController();
-  #wake: Deferred<void> = deferred();
   #loop: Promise<void> = Promise.resolve();
   #stopWatching: Unsubscribe = () => {};
 
@@ -112,7 +109,9 @@ export class Membership {
     return this.#standing.isMember && !isStale && this.#heartbeats.isWithinSession();
   }
 
+  /** Does nothing once it is held: who closes while the way to the first round is still prepared must not find it begun later. */
   start(): void {
+    if (this.#demands.isOver) return;
     this.#stopWatching = this.#options.client.watch(this.#options.groupId, (notice) => this.#onNotice(notice));
     this.#contact.start();
     this.#standstill.start();
@@ -125,8 +124,7 @@ export class Membership {
 
   /** Begins another round, if the member is not in one already. */
   rejoin(reason: string): void {
-    this.#wantsRejoin ??= reason;
-    this.#wake.resolve();
+    this.#demands.rejoin(reason);
   }
 
   /** Tells the membership what the coordinator said to a commit of `asked`. @returns what it means for the commit */
@@ -143,15 +141,13 @@ export class Membership {
    * Resolves when no call into the handler is under way.
    */
   async hold(): Promise<void> {
-    this.#isHeld = true;
-    this.#phase.abort();
-    this.#wake.resolve();
+    this.#demands.end();
     await this.#loop;
   }
 
   /** Ends the membership after `hold`; with `leave` the others need not wait for the session timeout. */
   async end(options: { readonly leave: boolean; readonly timeoutMs: number }): Promise<void> {
-    this.#isHeld = true;
+    this.#demands.end();
     this.#heartbeats.stop();
     this.#heartbeats.liftFence();
     this.#stopWatching();
@@ -171,38 +167,31 @@ export class Membership {
   }
 
   async #run(): Promise<void> {
-    while (this.#isWanted()) {
+    while (!this.#demands.isOver) {
       await this.#prepare();
-      if (!this.#isWanted()) break;
+      if (this.#demands.isOver) break;
       const joined = await this.#join();
       const assigned = joined === undefined ? undefined : await this.#sync(joined);
-      if (assigned === undefined) {
-        if (this.#isWanted()) await this.#pacing.afterEmpty(this.#phase.signal);
-        continue;
-      }
-      this.#pacing.succeeded();
-      await this.#install(assigned);
-      await this.#untilDemand();
+      const isInstalled = assigned !== undefined && (await this.#install(assigned));
+      if (isInstalled) this.#pacing.succeeded();
+      else await this.#pacing.afterEmpty(this.#demands.step());
+      if (assigned === undefined) continue;
+      this.#settle();
+      await this.#demands.any();
     }
     if (this.#failure === undefined) this.#standing.become({ kind: 'held' });
-  }
-
-  #isWanted(): boolean {
-    return !this.#isHeld && this.#failure === undefined;
   }
 
   async #prepare(): Promise<void> {
     this.#loseWhatIsOver();
     do {
-      const loss = this.#loss;
-      this.#loss = undefined;
-      this.#reason = this.#wantsRejoin ?? loss?.message;
-      this.#wantsRejoin = undefined;
+      const { loss, reason } = this.#demands.take();
+      this.#reason = reason;
       this.#standing.become({ kind: 'preparing' });
       await this.#options.handler.prepare(loss);
       this.#loseWhatIsOver();
       // Lost while it was giving up in good order: then it is a loss after all.
-    } while (this.#loss !== undefined && this.#isWanted());
+    } while (this.#demands.hasLoss && !this.#demands.isOver);
   }
 
   async #join(): Promise<JoinReply | undefined> {
@@ -285,22 +274,20 @@ export class Membership {
     return undefined;
   }
 
-  async #install(assigned: NewAssignment): Promise<void> {
-    if (!this.#standing.isCurrent(assigned.identity)) return;
+  /** @returns false where the handler could not begin with it: another round follows, but not in a hurry */
+  async #install(assigned: NewAssignment): Promise<boolean> {
+    if (!this.#standing.isCurrent(assigned.identity)) return true;
     this.#standing.become({ kind: 'installing' });
     const verdict = await this.#options.handler.install(assigned);
     if (verdict === 'rejoin') this.rejoin('partitions were given up for others');
+    if (verdict === 'again') this.rejoin('it could not begin with what it was assigned');
+    return verdict !== 'again';
   }
 
-  async #untilDemand(): Promise<void> {
-    if (this.#loss === undefined && this.#isWanted()) {
-      this.#standing.become({ kind: 'stable' });
-      this.#firstStable.resolve();
-    }
-    while (this.#loss === undefined && this.#wantsRejoin === undefined && this.#isWanted()) {
-      this.#wake = deferred();
-      await this.#wake.promise;
-    }
+  #settle(): void {
+    if (this.#demands.hasLoss || this.#demands.isOver) return;
+    this.#standing.become({ kind: 'stable' });
+    this.#firstStable.resolve();
   }
 
   #onHeartbeat(error: ErrorName, asked: MemberIdentity): void {
@@ -370,12 +357,8 @@ export class Membership {
     this.#standing.leftGeneration(what === 'reset-member');
     this.#heartbeats.stop();
     this.#heartbeats.liftFence();
-    if (owned) {
-      this.#loss = loss;
-      this.#options.handler.fence(loss);
-    }
-    this.#phase.abort();
-    this.#wake.resolve();
+    if (owned) this.#options.handler.fence(loss);
+    this.#demands.interrupt(owned ? loss : undefined);
   }
 
   #fail(error: MusterError): void {
@@ -386,17 +369,14 @@ export class Membership {
     this.#heartbeats.liftFence();
     this.#standing.become({ kind: 'failed', error });
     this.#options.handler.fence(error);
-    this.#phase.abort();
-    this.#wake.resolve();
+    this.#demands.end();
     this.#firstStable.resolve();
     this.#ended.resolve(error);
   }
 
   #enter(state: MembershipState): AbortSignal {
     this.#standing.become(state);
-    this.#phase = new AbortController();
-    if (!this.#isWanted() || this.#loss !== undefined) this.#phase.abort();
-    return this.#phase.signal;
+    return this.#demands.step();
   }
 
   #named(): { readonly memberId: string; readonly generation: number } {

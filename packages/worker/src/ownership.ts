@@ -7,6 +7,7 @@
  * W1 giving up: stop delivery, drain up to a deadline, onRevoked, commit, end the lane; only then the membership goes on.
  * W2 losing: lanes are aborted at once, nothing is committed, then onLost.
  * W3 cooperative: what stays never stops.
+ * W4 hooks come in pairs: what onAssigned was told is told to onRevoked or onLost, whatever happens in between.
  */
 
 import {
@@ -28,7 +29,7 @@ import { type Lane, placeOf } from './lane.js';
 import type { Logger } from './logger.js';
 import type { MemberHandler, NewAssignment, OfferedProtocol } from './member-handler.js';
 import type { Topics } from './topics.js';
-import { type Deferred, deferred, withinMs } from './waiting.js';
+import { withinMs } from './waiting.js';
 
 /** Called in order, awaited, never two at a time. Each has the rebalance timeout to end in. */
 export interface OwnershipHooks {
@@ -56,6 +57,8 @@ export interface OwnershipOptions {
   readonly committer: () => Committer;
   /** Delivery that was held back may go on. */
   onResumed(): void;
+  /** Partitions were taken. */
+  onTaken(): void;
   /** Opens lanes at their start offsets; throws a retriable MusterError where that cannot be done now. */
   openLanes(partitions: readonly TopicPartition[]): Promise<readonly (() => Lane)[]>;
 }
@@ -64,10 +67,10 @@ export class Ownership implements MemberHandler {
   readonly #options: OwnershipOptions;
   readonly #lanes = new Map<string, Lane>();
   #previous: PreviousAssignment | undefined;
-  #isMember = false;
+  /** Why the last ownership has ended; undefined while there is one, and before the first. */
+  #loss: MusterError | undefined;
   #memberId = '';
   #sharedOut: ReadonlyMap<string, number> | undefined;
-  #taken: Deferred<void> = deferred();
 
   constructor(options: OwnershipOptions) {
     this.#options = options;
@@ -88,11 +91,6 @@ export class Ownership implements MemberHandler {
     return [...this.#lanes.values()].map(partitionOf);
   }
 
-  /** Resolves the next time that partitions are taken. */
-  get taken(): Promise<void> {
-    return this.#taken.promise;
-  }
-
   /** The topics that this member, as the leader, has shared out last, with their partition counts; those that did not exist have 0. */
   get sharedOut(): ReadonlyMap<string, number> | undefined {
     return this.#sharedOut;
@@ -104,7 +102,7 @@ export class Ownership implements MemberHandler {
     const owned = this.#options.rebalanceProtocol === 'cooperative' ? this.assignment() : [];
     // kafka: sends the generation of its last JoinGroup. Here it is that of the assignment that `owned` comes from: a
     // member that missed a SyncGroup must not pass an old ownership off as a new one.
-    const generation = this.#isMember ? (this.#previous?.generation ?? -1) : -1;
+    const generation = this.#loss === undefined ? (this.#previous?.generation ?? -1) : -1;
     const previous = this.#previous === undefined ? {} : { previous: this.#previous };
     const state = { topics, owned, generation, ...previous };
     return assignors.map((assignor) => ({ name: assignor.name, metadata: encodeSubscriptionFor(assignor, state) }));
@@ -142,19 +140,19 @@ export class Ownership implements MemberHandler {
     throw new MusterError('ASSIGNOR_FAILED', `${protocolName}: ${JSON.stringify(run.refusal)}`);
   }
 
-  async install(given: NewAssignment): Promise<'stable' | 'rejoin'> {
+  async install(given: NewAssignment): Promise<'stable' | 'rejoin' | 'again'> {
     const decoded = decodeAssignment(given.assignment);
     if (decoded.kind === 'malformed') throw new MusterError('ASSIGNOR_FAILED', decoded.reason);
     const assigned = decoded.value.partitions;
     const { logger, drainTimeoutMs } = this.#options;
     const topics = this.#options.topics();
     // kafka: a leader with another view of our subscription: join again instead of installing.
-    if (assigned.some(({ topic }) => !topics.includes(topic))) return 'rejoin';
+    if (assigned.some(({ topic }) => !topics.includes(topic))) return 'again';
     const generation = given.identity.generationId;
     const owned = this.assignment();
     const lost = partitionsMissingFrom(owned, assigned);
     const added = partitionsMissingFrom(assigned, owned);
-    this.#isMember = true;
+    this.#loss = undefined;
     if (!given.isLeader) this.#sharedOut = undefined;
     this.#memberId = given.identity.memberId;
     await this.release(this.#lanesOf(lost), drainTimeoutMs);
@@ -165,13 +163,13 @@ export class Ownership implements MemberHandler {
       const error = asMusterError(thrown, 'HOOK_FAILED');
       if (!error.retriable) throw error;
       logger.warn('cannot begin with what was assigned: joining again', { error: error.message });
-      return 'rejoin';
+      return 'again';
     }
     return lost.length > 0 ? 'rejoin' : 'stable';
   }
 
   fence(loss: MusterError): void {
-    this.#isMember = false;
+    this.#loss = loss;
     for (const lane of this.#lanes.values()) lane.end(loss);
   }
 
@@ -192,10 +190,11 @@ export class Ownership implements MemberHandler {
     }
     try {
       await this.#hook('onRevoked', hooks.onRevoked?.bind(hooks, partitions));
+    } finally {
+      // Also after a hook that has failed: what was acked is handled, and it says nothing of that.
       await committer()
         .flush(lanes, commitTimeoutMs)
         .catch((thrown: unknown) => logger.warn('given up without a commit', { reason: messageOf(thrown) }));
-    } finally {
       for (const lane of lanes) {
         lane.end(new MusterError('OWNERSHIP_LOST', 'the partition was given up'));
         this.#lanes.delete(placeOf(lane.topic.name, lane.partition));
@@ -208,16 +207,18 @@ export class Ownership implements MemberHandler {
     const { hooks, openLanes } = this.#options;
     const opened = added.length === 0 ? [] : await openLanes(added);
     await this.#hook('onAssigned', hooks.onAssigned?.bind(hooks, added));
-    // The membership may have ended while the hook ran: then nothing of this is ours.
-    if (!this.#isMember) return;
+    const loss = this.#loss;
+    if (loss !== undefined) {
+      // Lost while the hook ran: nothing of this was ever ours, but the application believes so (W4).
+      if (added.length > 0) await this.#hook('onLost', hooks.onLost?.bind(hooks, added, loss));
+      return;
+    }
     for (const open of opened) {
       const lane = open();
       this.#lanes.set(placeOf(lane.topic.name, lane.partition), lane);
     }
     this.#emit('assigned', added);
-    if (added.length === 0) return;
-    this.#taken.resolve();
-    this.#taken = deferred();
+    if (added.length > 0) this.#options.onTaken();
   }
 
   async #lose(lanes: readonly Lane[], loss: MusterError): Promise<void> {

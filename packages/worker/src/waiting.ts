@@ -59,3 +59,31 @@ export function withinMs<Value>(
 export async function pause(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
   await withinMs(clock, ms, new Promise<never>(() => {}), signal);
 }
+
+/** Something that happens again and again, and that any number of callers may wait for: who gives up waiting leaves nothing behind. */
+export class Occasion {
+  readonly #clock: Clock;
+  readonly #waiting = new Set<Deferred<void>>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** How many wait. */
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  happens(): void {
+    for (const waiting of this.#waiting) waiting.resolve();
+  }
+
+  /** Waits for the next time, at most `ms` milliseconds and only until the signal aborts. */
+  async next(ms: number, signal?: AbortSignal): Promise<'done' | 'timeout' | 'aborted'> {
+    const turn = deferred();
+    this.#waiting.add(turn);
+    const { kind } = await withinMs(this.#clock, ms, turn.promise, signal);
+    this.#waiting.delete(turn);
+    return kind;
+  }
+}

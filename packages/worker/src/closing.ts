@@ -1,0 +1,79 @@
+/**
+ * How a consumer ends: no more messages, what runs is drained, hooks, a last commit, leaving; in the time that was promised.
+ *
+ * Does not decide when (consumer.ts), nor what giving up partitions means (ownership.ts W1).
+ *
+ * Z1 every wait is bounded by what is left of the time; a quarter of it is kept for the last commit and the leave.
+ * Z2 what runs gets `drainTimeoutMs`, as in a hand-over; three quarters of `timeoutMs` where the caller has said how long he will wait.
+ * Z3 it never throws: what fails on the way is logged, and the end goes on.
+ */
+
+import type { Environment } from './clock.js';
+import type { ConsumerParts } from './consumer-parts.js';
+import { MusterError, messageOf } from './errors.js';
+import type { HandedOut } from './handed-out.js';
+import { type Lane, placeOf } from './lane.js';
+import type { Logger } from './logger.js';
+import { withinMs } from './waiting.js';
+
+export interface CloseOptions {
+  /** Default: dynamic members leave, static ones stay for their session timeout. */
+  readonly leave?: boolean;
+  /** Everything together: drain, hooks, last commit, leave. Default 30,000 ms. */
+  readonly timeoutMs?: number;
+}
+
+const CLOSE_TIMEOUT_MS = 30_000;
+/** Part of a close that is kept for the last commit and the leave. */
+const CLOSE_RESERVE = 0.25;
+/** In a line of the log. */
+const PLACES_SHOWN = 8;
+
+export interface Closing<Value> {
+  readonly parts: ConsumerParts<Value>;
+  readonly handedOut: HandedOut;
+  readonly environment: Environment;
+  readonly logger: Logger;
+  readonly drainTimeoutMs: number;
+  /** Where the caller has not said. */
+  readonly leavesByDefault: boolean;
+}
+
+/** Ends a consumer in order. Resolves when nothing of it is left but handlers that have not ended in time; never throws. */
+export async function closeInOrder<Value>(closing: Closing<Value>, options: CloseOptions): Promise<void> {
+  const { parts, handedOut, environment, logger, drainTimeoutMs } = closing;
+  const { membership, ownership, committer, dispatch, runner, watchdog, topicWatch } = parts;
+  const { clock } = environment;
+  const deadlineAt = clock.now() + (options.timeoutMs ?? CLOSE_TIMEOUT_MS);
+  const leftMs = () => Math.max(0, deadlineAt - clock.now());
+  const reserveMs = leftMs() * CLOSE_RESERVE;
+  dispatch.close();
+  watchdog.stop();
+  topicWatch.stop();
+  handedOut.giveUpAbandoned();
+  try {
+    await withinMs(clock, leftMs() - reserveMs, membership.hold());
+    const lanes = [...ownership.lanes()].filter((lane) => !lane.signal.aborted);
+    const mostMs = options.timeoutMs === undefined ? drainTimeoutMs : Number.POSITIVE_INFINITY;
+    const drainMs = Math.min(mostMs, Math.max(0, leftMs() - reserveMs));
+    sayWhatIsWaitedFor(lanes, drainMs, logger);
+    await withinMs(clock, leftMs(), ownership.release(lanes, drainMs));
+  } catch (thrown) {
+    logger.error('closing went on after a failure', { error: messageOf(thrown) });
+  }
+  ownership.fence(new MusterError('OWNERSHIP_LOST', 'the consumer is closed'));
+  committer.close();
+  await membership.end({ leave: options.leave ?? closing.leavesByDefault, timeoutMs: leftMs() });
+  runner.stop();
+}
+
+/** A close that seems to hang must not leave anybody guessing: most often an ack was forgotten. */
+function sayWhatIsWaitedFor(lanes: readonly Lane[], drainMs: number, logger: Logger): void {
+  const waitedFor = lanes.flatMap(({ place, oldestRunning }) =>
+    oldestRunning === undefined ? [] : [`${placeOf(place.topic, place.partition)} from offset ${oldestRunning.offset}`],
+  );
+  if (waitedFor.length === 0) return;
+  const rest = waitedFor.length - PLACES_SHOWN;
+  const places = `${waitedFor.slice(0, PLACES_SHOWN).join(', ')}${rest > 0 ? ` and ${rest} more` : ''}`;
+  logger.info('closing waits for messages that are not handled, or not acked, yet', { places, drainMs });
+}
