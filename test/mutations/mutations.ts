@@ -353,8 +353,8 @@ export const mutations: readonly Mutation[] = [
   },
   {
     file: 'replay.ts',
-    line: 'if (!this.#removed.has(record.memberId)) insertMember(group, this.#loadMember(turn, record));',
-    becomes: 'insertMember(group, this.#loadMember(turn, record));',
+    line: 'if (!this.#removed.has(record.memberId)) this.#loadMember(turn, group, record);',
+    becomes: 'this.#loadMember(turn, group, record);',
     breaks: 'removed members come back with the log',
   },
   {

@@ -110,6 +110,7 @@ export function checkOffsets(
   const errors: PartitionError[] = [];
   const accepted: StoredOffset[] = [];
   let room = OFFSETS_PER_GROUP_MAX - storedCount(store);
+  let sharedTopic = '';
   for (const { topic, partition, offset, leaderEpoch, metadata, commitTimestamp } of offsets) {
     // kafka: a missing metadata text is kept as the empty one.
     const text = metadata ?? '';
@@ -120,8 +121,10 @@ export function checkOffsets(
     if (error !== NONE) continue;
     const stated = commitTimestamp ?? -1;
     const committedAt = stated < 0 ? wallNow : wallMs(stated);
+    // Offsets of one topic stand together and share its text.
+    if (topic !== sharedTopic) sharedTopic = topic;
     accepted.push({
-      topic,
+      topic: sharedTopic,
       partition,
       offset,
       leaderEpoch,

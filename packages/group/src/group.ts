@@ -27,7 +27,7 @@ import type {
 import { generation, monotonicMs } from '@muster/protocol';
 import type { OffsetStore } from './offset-store.js';
 import { createOffsetStore } from './offset-store.js';
-import type { Protocol, Round, SnapshotRecord } from './records.js';
+import type { MemberRecord, Protocol, Round, SnapshotRecord } from './records.js';
 import { SparseMap } from './sparse-map.js';
 
 export type Member = {
@@ -152,11 +152,39 @@ export type Group = {
   graceUntil: MonotonicMs;
 };
 
+/** What of a member is not recorded. */
+export type Unrecorded = Pick<Member, 'joinedBy' | 'unrecorded' | 'sessionDeadline'>;
+
+/** Makes a member. Every one is made here, field by field: so all share one layout in memory, which a copy by spreading would not. */
+export function makeMember(record: MemberRecord, { joinedBy, unrecorded, sessionDeadline }: Unrecorded): Member {
+  return {
+    memberId: record.memberId,
+    groupInstanceId: record.groupInstanceId,
+    clientId: record.clientId,
+    clientHost: record.clientHost,
+    createdBy: record.createdBy,
+    replacedJoins: record.replacedJoins,
+    joinedBy,
+    sessionTimeoutMs: record.sessionTimeoutMs,
+    rebalanceTimeoutMs: record.rebalanceTimeoutMs,
+    protocols: record.protocols,
+    assignment: record.assignment,
+    unrecorded,
+    commitSeq: record.commitSeq,
+    sessionDeadline,
+  };
+}
+
 /** Where a group lives in its host: `group` is undefined while it does not exist. */
 export type GroupSlot = { readonly groupId: GroupId; group: Group | undefined };
 
 /** @returns a fresh group: Empty, without type, in generation `generationFloor`, which is 0 unless the log was restored (rule O2) */
-export function createGroup(groupId: GroupId, now: WallMs, generationFloor: number): Group {
+export function createGroup(
+  groupId: GroupId,
+  now: WallMs,
+  generationFloor: number,
+  offsets: OffsetStore = createOffsetStore(),
+): Group {
   const first = generation(generationFloor);
   return {
     groupId,
@@ -172,7 +200,7 @@ export function createGroup(groupId: GroupId, now: WallMs, generationFloor: numb
     createdBy: new Map(),
     subscribedTopics: null,
     stateChangedAt: now,
-    offsets: createOffsetStore(),
+    offsets,
     rebalances: [],
     graceUntil: monotonicMs(Number.NEGATIVE_INFINITY),
   };

@@ -9,13 +9,15 @@ import { memberId, NAME_LENGTH_MAX } from '@muster/protocol';
 import { NO_BYTES, NO_MEMBER, refuseJoin, refuseSync } from './answers.js';
 import { REPLACED_JOINS_KEPT } from './bounds.js';
 import { NEW_MEMBER_JOIN_TIMEOUT_MS } from './context.js';
-import type { Group, Member } from './group.js';
+import type { Group, Member, Unrecorded } from './group.js';
+import { makeMember } from './group.js';
 import { countProtocols, sameProtocols } from './protocols.js';
-import type { Protocol } from './records.js';
+import type { MemberRecord, Protocol } from './records.js';
 import type { Turn } from './turn.js';
 import { after, cancelTimer, record, setTimer } from './turn.js';
 
 const UUID_LENGTH = 36;
+const none: readonly RequestId[] = [];
 
 /** @returns a fresh id: kafka: the client id (or instance id), a dash, a random UUID */
 export function newMemberId(turn: Turn, prefix: string): MemberId {
@@ -28,31 +30,36 @@ export function newMemberId(turn: Turn, prefix: string): MemberId {
 /** Adds a newcomer, whose JoinGroup the caller parks. The first member sets the protocol type and leads. */
 export function addMember(turn: Turn, group: Group, ref: RequestId, id: MemberId, request: JoinRequest): Member {
   const pending = forgetPending(turn, group, id);
-  const member: Member = {
+  const record: MemberRecord = {
     memberId: id,
     groupInstanceId: request.groupInstanceId,
     clientId: request.clientId,
     clientHost: request.clientHost,
     createdBy: pending?.createdBy ?? ref,
-    replacedJoins: [],
-    joinedBy: ref,
+    replacedJoins: none,
     sessionTimeoutMs: request.sessionTimeoutMs,
     rebalanceTimeoutMs: request.rebalanceTimeoutMs,
     protocols: ownProtocols(group, request.protocols),
     assignment: NO_BYTES,
-    unrecorded: true,
     commitSeq: -1,
-    // kafka: a newcomer cannot heartbeat while its join waits; a client that vanished is dropped after five minutes.
-    sessionDeadline: after(turn, NEW_MEMBER_JOIN_TIMEOUT_MS),
   };
+  // kafka: a newcomer cannot heartbeat while its join waits; a client that vanished is dropped after five minutes.
+  const sessionDeadline = after(turn, NEW_MEMBER_JOIN_TIMEOUT_MS);
+  const member = makeMember(record, { joinedBy: ref, unrecorded: true, sessionDeadline });
   if (group.members.size === 0) group.protocolType = request.protocolType;
   insertMember(group, member);
   setTimer(turn, { kind: 'session', member: id }, member.sessionDeadline);
   return member;
 }
 
-/** Puts a member into the group and all that is derived from it. Also used by replay. */
-export function insertMember(group: Group, member: Member): void {
+/** Puts a loaded member into the group. Those that offer the same as the leader share its copy. */
+export function loadMember(group: Group, record: MemberRecord, unrecorded: Unrecorded): void {
+  const protocols = leadersProtocols(group, record.protocols) ?? record.protocols;
+  insertMember(group, makeMember({ ...record, protocols }, unrecorded));
+}
+
+/** Puts a member into the group and all that is derived from it. */
+function insertMember(group: Group, member: Member): void {
   group.members.set(member.memberId, member);
   if (member.groupInstanceId !== null) group.staticMembers.set(member.groupInstanceId, member.memberId);
   else group.createdBy.set(member.createdBy, member.memberId);
@@ -120,9 +127,14 @@ function deleteMember(group: Group, member: Member): void {
  * that offer the same as the leader share its copy.
  */
 function ownProtocols(group: Group, protocols: readonly Protocol[]): readonly Protocol[] {
+  const copy = () => protocols.map(({ name, metadata }) => ({ name, metadata: new Uint8Array(metadata) }));
+  return leadersProtocols(group, protocols) ?? copy();
+}
+
+/** @returns what the leader offers, where these are the same */
+function leadersProtocols(group: Group, protocols: readonly Protocol[]): readonly Protocol[] | undefined {
   const leading = group.leader === null ? undefined : group.members.get(group.leader);
-  if (leading !== undefined && sameProtocols(leading.protocols, protocols)) return leading.protocols;
-  return protocols.map(({ name, metadata }) => ({ name, metadata: new Uint8Array(metadata) }));
+  return leading !== undefined && sameProtocols(leading.protocols, protocols) ? leading.protocols : undefined;
 }
 
 function firstMember(group: Group): MemberId | null {
@@ -146,20 +158,18 @@ export function replaceStaticMember(
   const id = newMemberId(turn, instance);
   fenceParked(turn, group, old.memberId, id);
   const sessionDeadline = after(turn, old.sessionTimeoutMs);
-  const member: Member = {
+  const successor: MemberRecord = {
     ...old,
     memberId: id,
     createdBy: ref,
     replacedJoins: [old.createdBy, ...old.replacedJoins].slice(0, REPLACED_JOINS_KEPT),
-    joinedBy: ref,
     sessionTimeoutMs: request.sessionTimeoutMs,
     rebalanceTimeoutMs: request.rebalanceTimeoutMs,
     protocols: ownProtocols(group, request.protocols),
-    unrecorded: true,
     // The successor counts its commits from the start again.
     commitSeq: -1,
-    sessionDeadline,
   };
+  const member = makeMember(successor, { joinedBy: ref, unrecorded: true, sessionDeadline });
   deleteMember(group, old);
   const led = group.leader === old.memberId;
   insertMember(group, member);

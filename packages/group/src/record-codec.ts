@@ -246,9 +246,11 @@ function decodeRebalance(fields: Fields): RebalanceEntry {
   };
 }
 
-function decodeOffset(fields: Fields): StoredOffset {
+function decodeOffset(fields: Fields, before: StoredOffset | undefined): StoredOffset {
+  const topic = fields.text('topic');
   return {
-    topic: fields.text('topic'),
+    // Offsets of one topic stand together and share its text.
+    topic: topic === before?.topic ? before.topic : topic,
     partition: fields.integer('partition'),
     offset: fields.integer('offset'),
     leaderEpoch: fields.integer('leader epoch'),
@@ -324,8 +326,12 @@ class Fields {
     return this.#next < this.#values.length ? this.#take(name, 'a list of request ids', isRequestIds) : [];
   }
 
-  list<T>(name: string, decodeEach: (fields: Fields) => T): readonly T[] {
-    return this.#take(name, 'a list of arrays', isListOfLists).map((each) => decodeEach(new Fields(name, each)));
+  list<T>(name: string, decodeEach: (fields: Fields, before: T | undefined) => T): readonly T[] {
+    let before: T | undefined;
+    return this.#take(name, 'a list of arrays', isListOfLists).map((each) => {
+      before = decodeEach(new Fields(name, each), before);
+      return before;
+    });
   }
 
   tupleOrNull<T>(name: string, decode: (fields: Fields) => T): T | null {

@@ -1,4 +1,4 @@
-import { groupId, monotonicMs, wallMs } from '@muster/protocol';
+import { generation, groupId, memberId, monotonicMs, requestId, wallMs } from '@muster/protocol';
 import { describe, expect, test } from 'vitest';
 import type { TurnContext } from './context.js';
 import { groupConfigDefaults } from './context.js';
@@ -67,5 +67,43 @@ describe('a replay that meets a checkpoint', () => {
     replay.apply(6, tombstone);
     replay.forgetBelow(10);
     expect(answerToPredecessor(replay)).toBe('NONE');
+  });
+});
+
+describe('a loaded group', () => {
+  test('keeps one copy of the protocols that its members share', () => {
+    const member = (id: string) => ({
+      memberId: memberId(id),
+      groupInstanceId: null,
+      clientId: 'c',
+      clientHost: 'h',
+      createdBy: requestId(`join of ${id}`),
+      replacedJoins: [],
+      sessionTimeoutMs: 10_000,
+      rebalanceTimeoutMs: 10_000,
+      protocols: [{ name: 'range', metadata: new Uint8Array([1, 2, 3]) }],
+      assignment: new Uint8Array(0),
+      commitSeq: -1,
+    });
+    const snapshot: GroupRecord = {
+      kind: 'snapshot',
+      generation: generation(1),
+      state: 'Stable',
+      protocolType: 'connect',
+      protocol: 'range',
+      leader: memberId('b'),
+      stateChangedAt: wallMs(0),
+      round: null,
+      rebalanceDue: false,
+      members: [member('a'), member('b'), member('c')],
+      rebalances: [],
+    };
+    const replay = new GroupReplay(group);
+    replay.apply(1, snapshot);
+    const loaded = replay.finish(context).slot.group;
+    const protocols = [...(loaded?.members.values() ?? [])].map((each) => each.protocols);
+    expect(protocols).toHaveLength(3);
+    for (const each of protocols) expect(each).toBe(protocols[0]);
+    expect(loaded?.leader).toBe('b');
   });
 });

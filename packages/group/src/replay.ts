@@ -14,9 +14,9 @@ import { NO_MEMBER } from './answers.js';
 import type { TopicPartition } from './commands.js';
 import type { TurnContext } from './context.js';
 import type { Effects } from './effects.js';
-import type { Group, GroupSlot, Member, Phase, RebalanceCause } from './group.js';
+import type { Group, GroupSlot, Phase, RebalanceCause } from './group.js';
 import { createGroup } from './group.js';
-import { insertMember } from './membership.js';
+import { loadMember } from './membership.js';
 import type { OffsetStore } from './offset-store.js';
 import { createOffsetStore, dropOffset, endStage, putCommitted, stageOffsets } from './offset-store.js';
 import { subscribedTopicsOf } from './protocols.js';
@@ -172,11 +172,9 @@ export class GroupReplay {
   }
 
   #load(turn: Turn, graceUntil: MonotonicMs): Group {
-    const group: Group = {
-      ...createGroup(this.#groupId, turn.context.wallNow, turn.context.config.generationFloor),
-      offsets: this.#offsets,
-      graceUntil,
-    };
+    const { wallNow, config } = turn.context;
+    const group = createGroup(this.#groupId, wallNow, config.generationFloor, this.#offsets);
+    group.graceUntil = graceUntil;
     const snapshot = this.#snapshot;
     if (snapshot === undefined) return group;
     group.generation = snapshot.generation;
@@ -186,9 +184,10 @@ export class GroupReplay {
     group.stateChangedAt = snapshot.stateChangedAt;
     group.rebalances = snapshot.rebalances;
     for (const record of snapshot.members) {
-      if (!this.#removed.has(record.memberId)) insertMember(group, this.#loadMember(turn, record));
+      if (!this.#removed.has(record.memberId)) this.#loadMember(turn, group, record);
     }
-    if (snapshot.leader !== null && group.members.has(snapshot.leader)) group.leader = snapshot.leader;
+    const leading = snapshot.leader === null ? undefined : group.members.get(snapshot.leader);
+    if (leading !== undefined) group.leader = leading.memberId;
     group.phase = loadPhase(turn, group, snapshot);
     group.subscribedTopics = subscribedTopicsOf(group, snapshot.protocol);
     // kafka: loaded members have a full session from now.
@@ -197,9 +196,10 @@ export class GroupReplay {
     return group;
   }
 
-  #loadMember({ context }: Turn, record: MemberRecord): Member {
+  #loadMember({ context }: Turn, group: Group, record: MemberRecord): void {
     const commitSeq = Math.max(record.commitSeq, this.#commitSeqs.get(record.memberId) ?? -1);
-    return { ...record, commitSeq, joinedBy: record.createdBy, unrecorded: false, sessionDeadline: context.now };
+    const { createdBy: joinedBy } = record;
+    loadMember(group, { ...record, commitSeq }, { joinedBy, unrecorded: false, sessionDeadline: context.now });
   }
 
   #rebalanceIfDue(turn: Turn, group: Group, snapshot: SnapshotRecord): void {
