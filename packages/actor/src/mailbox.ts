@@ -8,7 +8,7 @@
  * M2 nothing is dropped: a message is refused (false), or it waits until take() or clear() hands it out, once
  * M3 count <= countMax and bytes <= bytesMax at all times; a message larger than bytesMax is therefore never accepted,
  *    not even by an empty mailbox
- * M4 a mailbox that never had a message owns no array; one that grew gives the memory back when it is empty
+ * M4 an empty mailbox owns no array
  */
 
 import { NumberedQueue } from './numbered-queue.js';

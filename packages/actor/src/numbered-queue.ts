@@ -4,11 +4,11 @@
  * It sets no bound: who owns the queue bounds it and knows what to answer when it is full (mailbox, reply gate).
  *
  * Q1 items leave in the order in which they came, each with its own number
- * Q2 no array exists before the first item; arrays that grew are given back as soon as the queue is empty
+ * Q2 no array exists while the queue is empty
  * Q3 a slot that was left holds no reference to its item
  */
 
-/** Slots of the first ring, kept while the queue is idle. A power of two. */
+/** Slots of the first ring. A power of two. */
 const FIRST_CAPACITY = 4;
 
 export class NumberedQueue<T> {
@@ -22,7 +22,7 @@ export class NumberedQueue<T> {
     return this.#count;
   }
 
-  /** How many slots are allocated now; 0 before the first item. */
+  /** How many slots are allocated now; 0 while the queue is empty. */
   get capacity(): number {
     return this.#items?.length ?? 0;
   }
@@ -57,7 +57,7 @@ export class NumberedQueue<T> {
     items[this.#first] = undefined;
     this.#first = (this.#first + 1) & (items.length - 1);
     this.#count -= 1;
-    if (this.#count === 0 && items.length > FIRST_CAPACITY) this.#free();
+    if (this.#count === 0) this.#free();
     return item;
   }
 

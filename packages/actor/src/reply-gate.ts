@@ -10,7 +10,7 @@
  * G3 without records in flight an output leaves inside push(); an actor that only reads never waits
  * G4 unknown outcome of an append (rule L2): nobody calls durable(), so nothing leaves
  * G5 after drop() nothing leaves any more
- * G6 at most heldMax outputs are held; no array exists before the first one is
+ * G6 at most heldMax outputs are held; no array exists while none is
  */
 
 import { NumberedQueue } from './numbered-queue.js';

@@ -55,14 +55,13 @@ type Output =
   | { readonly kind: 'reply'; readonly reply: GroupReply }
   | { readonly kind: 'notice'; readonly notice: GroupNotice };
 
+const mailboxLimits = { countMax: nodeLimits.mailboxCountMax, bytesMax: nodeLimits.mailboxBytesMax };
+
 export class GroupActor {
   readonly groupId: GroupId;
   readonly slot: GroupSlot;
   readonly #outlet: ActorOutlet;
-  readonly #mailbox = new Mailbox<Letter>({
-    countMax: nodeLimits.mailboxCountMax,
-    bytesMax: nodeLimits.mailboxBytesMax,
-  });
+  readonly #mailbox = new Mailbox<Letter>(mailboxLimits);
   readonly #orders: GroupCommand[] = [];
   /** Return addresses of requests that have been accepted and not answered. */
   readonly #open = new Map<RequestId, string>();
