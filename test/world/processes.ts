@@ -10,8 +10,11 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-/** The command line as `npm run build` made it. */
-const MUSTER = fileURLToPath(new URL('../../packages/cli/dist/main.js', import.meta.url));
+/** The command line as `npm run build` made it, seen from here and from here as it is built. */
+const places = ['../..', '../../..'].map((root) =>
+  fileURLToPath(new URL(`${root}/packages/cli/dist/main.js`, import.meta.url)),
+);
+const MUSTER = places.find((place) => existsSync(place)) ?? places.join(' and ');
 const LINES_MAX = 5_000;
 export const WAIT_MS = 30_000;
 const POLL_MS = 10;

@@ -23,6 +23,8 @@ export type RealClusterOptions = {
   /** Servers 1 (default) or 3, version, further configuration. */
   readonly nats?: NatsClusterOptions;
   readonly partitions?: number;
+  /** Flags that every node gets instead of those of `flagsOf`, or besides them. */
+  readonly nodeFlags?: Readonly<Record<string, string>>;
 };
 
 /** A heartbeat that is older does not count: its sender is paused or gone. */
@@ -43,14 +45,17 @@ export class RealCluster {
   readonly #inside = new Map<string, RunningNode>();
   readonly #said = new Map<string, Said>();
   readonly #closings: (() => unknown)[] = [];
+  readonly #nodeFlags: Readonly<Record<string, string>>;
   #groups = 0;
 
-  private constructor(nats: NatsServerHandle, connection: NatsConnection, partitionCount: number) {
+  private constructor(nats: NatsServerHandle, connection: NatsConnection, options: RealClusterOptions) {
+    const { partitions = 12, nodeFlags = {} } = options;
     this.nats = nats;
     this.connection = connection;
-    this.partitionCount = partitionCount;
+    this.partitionCount = partitions;
+    this.#nodeFlags = nodeFlags;
     const bus = new NatsBus(connection);
-    this.client = new RawClient(bus, this.subjects, partitionCount);
+    this.client = new RawClient(bus, this.subjects, partitions);
     bus.subscribe(this.subjects.heartbeats, ({ payload }) => {
       const heartbeat = parseHeartbeat(payload);
       if (heartbeat !== undefined)
@@ -63,7 +68,7 @@ export class RealCluster {
     const nats = await startNatsCluster({ servers: 1, ...options.nats });
     try {
       const connection = await connectNats({ servers: nats.urls, name: 'test' });
-      return new RealCluster(nats, connection, options.partitions ?? 12);
+      return new RealCluster(nats, connection, options);
     } catch (thrown) {
       await nats.stop();
       throw thrown;
@@ -87,6 +92,7 @@ export class RealCluster {
       '--partitions': String(this.partitionCount),
       '--group-initial-rebalance-delay-ms': '200',
       '--log-level': 'debug',
+      ...this.#nodeFlags,
     };
   }
 
