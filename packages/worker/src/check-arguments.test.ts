@@ -88,7 +88,7 @@ describe('a call of administration', () => {
 
   test.each([
     ['subscribe', 'orders', /topics: a list of topic names, not "orders"/],
-    ['subscribe', [{ topic: 'orders' }], /topics\.0: the name of a topic, not \{"topic":"orders"\}/],
+    ['subscribe', [{ topic: 'orders' }], /topics\.0: a topic name, or a topic \{ name, stream, /],
     ['subscribe', [], /topics: at least one topic/],
     ['pause', { topic: 'orders', partition: 0 }, /partitions: a list of \{ topic, partition \}/],
     ['resume', [{ topic: 'orders', partitions: [0] }], /partitions\.0\.partition: a whole number/],

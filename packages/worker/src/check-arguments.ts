@@ -10,7 +10,7 @@
 
 import { z } from 'zod';
 import type { ResetOptions } from './admin.js';
-import { problemsIn, type SchemaOf } from './check-options.js';
+import { problemsIn, type SchemaOf, topicOrName } from './check-options.js';
 import { MusterError } from './errors.js';
 import type { WatchLagOptions } from './lag-monitor.js';
 
@@ -83,10 +83,11 @@ const member = z
 const group = name('group');
 const stable = options({ stable: flag });
 
-const topicsWanted = listOf(
-  z.union([name('topic'), z.looseObject({ name: z.string() })], allowed('the name of a topic')),
-  'topic names',
-).min(1, { error: 'at least one topic' });
+const topicsWanted = listOf(topicOrName, 'topic names').min(1, { error: 'at least one topic' });
+const position = z.union(
+  [z.enum(['earliest', 'latest']), offset, z.strictObject({ timeMs: z.number() })],
+  allowed("an offset, a whole number, 'earliest', 'latest' or { timeMs }"),
+);
 
 /** A1. Calls of a consumer and of the topic registry; not those made for every message. */
 export const otherArguments = {
@@ -94,10 +95,15 @@ export const otherArguments = {
   'consumer.pause': z.strictObject({ partitions: places }),
   'consumer.resume': z.strictObject({ partitions: places }),
   'consumer.commit': z.strictObject({ offsets: listOf(place, '{ topic, partition, offset }') }),
+  'consumer.seek': z.strictObject({ place, to: position }),
   'consumer.assigned': z.strictObject({ options: options({ timeoutMs: z.number().min(0).optional(), signal }) }),
   'topics.describe': z.strictObject({ name: name('topic') }),
   'topics.describeAll': z.strictObject({ names: names('topic') }),
   'topics.delete': z.strictObject({ name: name('topic') }),
+  parseOffsets: z.strictObject({
+    text: z.string(allowed('a text')),
+    options: options({ group: name('group').optional() }),
+  }),
 } as const;
 
 /** A1. Every call of `Admin` that takes anything, and of its lag monitor. */
@@ -147,7 +153,7 @@ export function checkArguments(call: keyof typeof schemas, given: Readonly<Recor
   const schema = schemas[call];
   const parsed = schema.safeParse(given);
   if (parsed.success) return;
-  throw new MusterError('INVALID_ARGUMENT', `${call}: ${problemsIn(parsed.error, schema).join('; ')}`);
+  throw new MusterError('INVALID_ARGUMENT', `${call}: ${problemsIn(parsed.error, schema, given).join('; ')}`);
 }
 
 /** @returns a value for the text of an error, bounded */

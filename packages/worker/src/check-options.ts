@@ -10,11 +10,13 @@ import { z } from 'zod';
 import type { CloseOptions } from './consumer.js';
 import { MusterError } from './errors.js';
 import type { PlainMemberOptions } from './member.js';
+import type { OfferedProtocol } from './member-handler.js';
 import type { ConnectOptions, ProducerOptions } from './muster.js';
 import type { NatsOptions } from './nats-transport.js';
 import type { ConsumerOptions, MemberOptions } from './options.js';
 import type { BatchRunOptions, MessageRunOptions } from './run-options.js';
 import type { CloseOnSignalsOptions } from './shutdown.js';
+import type { TopicSpec } from './topic.js';
 import type { AdoptOptions, TopicOptions } from './topics.js';
 
 /** A schema for each option of a type. */
@@ -42,7 +44,20 @@ const methods = (names: readonly string[]) =>
 const logger = methods(['debug', 'info', 'warn', 'error']).optional();
 const codec = methods(['encode', 'decode']).optional();
 const keyHash = z.enum(['fnv1a', 'murmur2'], { error: "'fnv1a' or 'murmur2'" }).optional();
-const topicSpec = z.looseObject({ name: text });
+/** A topic by name, or given inline with all that a registry entry has. */
+export const topicOrName = z.union(
+  [
+    text,
+    z.strictObject({
+      name: text,
+      stream: text,
+      subject: text,
+      partitions: count,
+      keyHash: z.enum(['fnv1a', 'murmur2'], { error: "'fnv1a' or 'murmur2'" }),
+    } satisfies SchemaOf<TopicSpec>),
+  ],
+  { error: 'a topic name, or a topic { name, stream, subject, partitions, keyHash }' },
+);
 
 /** Everything of nats.js, which checks it itself. */
 const natsFields = {
@@ -132,9 +147,7 @@ const failure = z.discriminatedUnion(
 
 const consumerFields = {
   ...memberFields,
-  topics: z
-    .array(z.union([text, topicSpec]), { error: 'a list of topic names' })
-    .min(1, { error: 'at least one topic' }),
+  topics: z.array(topicOrName, { error: 'a list of topic names' }).min(1, { error: 'at least one topic' }),
   codec,
   assignors: z
     .array(methods(['assign']))
@@ -167,9 +180,13 @@ const plainMemberFields = {
     error: "any but 'consumer', which is the protocol of muster.consumer",
   }),
   protocols: z
-    .array(z.looseObject({ name: text, metadata: z.instanceof(Uint8Array, { error: 'bytes' }) }), {
-      error: 'a list of { name, metadata }',
-    })
+    .array(
+      z.strictObject({
+        name: text,
+        metadata: z.instanceof(Uint8Array, { error: 'bytes' }),
+      } satisfies SchemaOf<OfferedProtocol>),
+      { error: 'a list of { name, metadata }' },
+    )
     .min(1, { error: 'at least one protocol' }),
   assign: method,
   onAssigned: hook,
@@ -178,7 +195,7 @@ const plainMemberFields = {
 } satisfies SchemaOf<PlainMemberOptions>;
 
 const producerFields = {
-  topic: z.union([text, topicSpec], { error: 'a topic name' }),
+  topic: topicOrName,
   codec,
   keyHash,
   maxInFlight: count.optional(),
@@ -260,25 +277,50 @@ export function checkOptions(what: keyof typeof schemas, options: unknown): void
   const schema = schemas[what];
   const parsed = schema.safeParse(options);
   if (parsed.success) return;
-  throw new MusterError('INVALID_ARGUMENT', `${what}: ${problemsIn(parsed.error, schema).join('; ')}`);
+  throw new MusterError('INVALID_ARGUMENT', `${what}: ${problemsIn(parsed.error, schema, options).join('; ')}`);
 }
 
-/** @returns what a schema found wrong, one text for each; beside a misspelt option those that there are */
-export function problemsIn(error: z.ZodError, schema: z.ZodType): string[] {
+/** @returns what a schema found wrong with what was given, one text for each; beside a misspelt option those that there are */
+export function problemsIn(error: z.ZodError, schema: z.ZodType, given: unknown): string[] {
   return error.issues.map((issue) => {
     const where = issue.path.map(String).join('.');
     if (issue.code !== 'unrecognized_keys') return where === '' ? issue.message : `${where}: ${issue.message}`;
-    const names = optionsAt(schema, issue.path);
+    const names = optionsAt(schema, given, issue.path);
     const known = names === undefined ? '' : `; options are ${names.join(', ')}`;
     return `${where === '' ? '' : `${where}: `}no such option: ${issue.keys.join(', ')}${known}`;
   });
 }
 
-/** @returns the options of the object at a path; undefined where there is a choice of several */
-function optionsAt(schema: unknown, path: readonly PropertyKey[]): string[] | undefined {
-  let at = schema;
-  for (const step of path) at = at instanceof z.ZodObject ? bare(at.shape[String(step)]) : undefined;
-  return at instanceof z.ZodObject ? Object.keys(at.shape) : undefined;
+/** @returns the options of the object at a path; undefined where it cannot be told which of several it is meant to be */
+function optionsAt(schema: unknown, given: unknown, path: readonly PropertyKey[]): string[] | undefined {
+  const [step, ...rest] = path;
+  if (step !== undefined) {
+    const whole = objectIn(schema, given);
+    const inner = whole === undefined && schema instanceof z.ZodArray ? schema.element : whole?.shape[String(step)];
+    return optionsAt(bare(inner), fieldOf(given, step), rest);
+  }
+  const found = objectIn(schema, given);
+  return found === undefined ? undefined : Object.keys(found.shape);
+}
+
+/** @returns the object schema, of a choice the one whose kind was given, or the only one */
+function objectIn(schema: unknown, given: unknown): z.ZodObject | undefined {
+  if (schema instanceof z.ZodObject) return schema;
+  if (!(schema instanceof z.ZodUnion)) return undefined;
+  const objects = schema.options.flatMap((option) => objectIn(bare(option), given) ?? []);
+  return objects.length === 1 ? objects[0] : objects.find((object) => isOfKind(object, given));
+}
+
+function isOfKind(object: z.ZodObject, given: unknown): boolean {
+  return Object.entries(object.shape).some(([name, field]) => {
+    return (
+      (field instanceof z.ZodLiteral || field instanceof z.ZodEnum) && field.safeParse(fieldOf(given, name)).success
+    );
+  });
+}
+
+function fieldOf(given: unknown, name: PropertyKey): unknown {
+  return typeof given === 'object' && given !== null ? Reflect.get(given, name) : undefined;
 }
 
 function bare(schema: unknown): unknown {

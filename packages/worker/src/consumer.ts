@@ -224,6 +224,7 @@ export class Consumer<Value> {
    * Throws MusterError NOT_ASSIGNED, OFFSET_OUT_OF_RANGE, STREAM_UNAVAILABLE.
    */
   async seek(place: TopicPartition, to: Position): Promise<void> {
+    checkArguments('consumer.seek', { place, to });
     const lane = this.#laneOf(place);
     const offset = await offsetOfPosition(this.#context.streams, lane.topic, lane.partition, to);
     if (lane.signal.aborted) throw new MusterError('NOT_ASSIGNED', `${place.topic}/${place.partition}`);

@@ -6,6 +6,8 @@
  */
 
 import type { JoinMember } from '@muster/assignors';
+import { checkOptions } from './check-options.js';
+import type { CloseOptions } from './closing.js';
 import { MusterError, messageOf } from './errors.js';
 import { type MemberHealth, memberHealthOf } from './health.js';
 import { untilJoined } from './joining.js';
@@ -120,10 +122,14 @@ export class Member implements MemberHandler {
     this.#membership.rejoin(reason);
   }
 
-  /** Gives up what is held, then leaves unless told otherwise. Ends within `timeoutMs`, never throws. */
-  close(options: { readonly leave?: boolean; readonly timeoutMs?: number } = {}): Promise<void> {
+  /**
+   * Gives up what is held, then leaves unless told otherwise. Ends within `timeoutMs`; throws nothing but MusterError INVALID_ARGUMENT for an
+   * option that there is none of.
+   */
+  async close(options: CloseOptions = {}): Promise<void> {
+    checkOptions('close', options);
     this.#closing ??= this.#close(options.leave ?? this.#options.instanceId === undefined, options.timeoutMs);
-    return this.#closing;
+    await this.#closing;
   }
 
   [Symbol.asyncDispose](): Promise<void> {

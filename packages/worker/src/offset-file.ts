@@ -5,6 +5,7 @@
  */
 
 import { z } from 'zod';
+import { checkArguments } from './check-arguments.js';
 import { MusterError } from './errors.js';
 import type { PartitionOffset } from './offset-reset.js';
 
@@ -22,6 +23,7 @@ const entry = z.object({
  * @returns the offsets in their order; throws MusterError INVALID_ARGUMENT naming the entry
  */
 export function parseOffsets(text: string, options: { readonly group?: string } = {}): PartitionOffset[] {
+  checkArguments('parseOffsets', { text, options });
   const offsets: PartitionOffset[] = [];
   for (const [at, candidate] of candidates(text).entries()) {
     const { data } = entry.safeParse(candidate);

@@ -7,6 +7,7 @@
  */
 
 import { setMaxListeners } from 'node:events';
+import { checkOptions } from './check-options.js';
 import type { Environment } from './clock.js';
 import type { Codec } from './codecs.js';
 import { asMusterError, MusterError, messageOf } from './errors.js';
@@ -154,9 +155,10 @@ export class Producer<Value> {
 
   /**
    * Takes no more messages and waits for those under way, at most `timeoutMs` (default 30,000); what has no answer by then is refused
-   * with CLOSED: perhaps it is stored. Never throws.
+   * with CLOSED: perhaps it is stored. Throws nothing but MusterError INVALID_ARGUMENT for an option that there is none of.
    */
   async close(options: { readonly timeoutMs?: number } = {}): Promise<void> {
+    checkOptions('close', options);
     this.#closing.abort();
     await withinMs(this.#environment.clock, options.timeoutMs ?? CLOSE_TIMEOUT_MS, this.flush());
     this.#givenUp.abort();
