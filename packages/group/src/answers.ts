@@ -39,8 +39,9 @@ export function refuseJoin(turn: Turn, ref: RequestId, error: Refusal, member: M
 }
 
 /** Answers a SyncGroup with an error. */
-export function refuseSync(turn: Turn, ref: RequestId, error: Refusal): void {
-  turn.effects.replies.push({ api: 'sync', ref, error, fields: blankSync });
+export function refuseSync(turn: Turn, ref: RequestId, error: Refusal, detail?: string): void {
+  const said = detail === undefined ? {} : { detail };
+  turn.effects.replies.push({ api: 'sync', ref, error, ...said, fields: blankSync });
 }
 
 /** kafka: the APIs for which the empty group id is legal. */

@@ -16,5 +16,11 @@ export const STAGES_MAX = 1_000;
 export const FENCES_MAX = 1_000;
 /** A stage that nobody ended for this long is dropped by the sweep. Kafka aborts after at most 15 minutes. */
 export const STAGE_ABANDONED_MS = 14 * 24 * 60 * 60 * 1000;
+/**
+ * Bytes of all members in a record, assignments apart; and with the assignments of a generation. Group metadata is one record, and the
+ * loader takes none above 16 MiB.
+ */
+export const MEMBERS_BYTES_MAX = 12 * 1024 * 1024;
+export const ASSIGNED_BYTES_MAX = 15 * 1024 * 1024;
 /** Members above which a round is recorded as what has changed, not as a whole snapshot (rule L4). */
 export const SNAPSHOT_MEMBERS_MAX = 1_000;

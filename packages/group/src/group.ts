@@ -10,7 +10,7 @@
  * - G3 A parked request is answered exactly once: when the phase ends, the member goes, or a newer request supersedes it.
  * - G4 While there are members there is a leader, and it is one of them.
  * - G5 In CompletingRebalance and Stable, members and protocol are what the last recorded snapshot says.
- * - G6 `protocolCounts`, `staticMembers` and `createdBy` are exactly what `members` and `pendingMembers` imply.
+ * - G6 `membersBytes`, `protocolCounts`, `staticMembers` and `createdBy` are exactly what `members` and `pendingMembers` imply.
  * - G7 All members share at least one protocol: every join was checked against `protocolCounts` first.
  */
 
@@ -138,6 +138,8 @@ export type Group = {
   readonly members: Map<MemberId, Member>;
   readonly staticMembers: SparseMap<InstanceId, MemberId>;
   readonly pendingMembers: SparseMap<MemberId, PendingMember>;
+  /** What the members take in a record, their assignments apart (`member-bytes.ts`). */
+  membersBytes: number;
   /** How many members offer each protocol. */
   readonly protocolCounts: Map<string, number>;
   /** Which request created which dynamic member or pending id (rule L6). */
@@ -196,6 +198,7 @@ export function createGroup(
     members: new Map(),
     staticMembers: new SparseMap(),
     pendingMembers: new SparseMap(),
+    membersBytes: 0,
     protocolCounts: new Map(),
     createdBy: new Map(),
     subscribedTopics: null,

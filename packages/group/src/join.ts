@@ -13,10 +13,11 @@
 import type { JoinRequest, MemberId, RequestId } from '@muster/protocol';
 import { assertNever } from '@muster/protocol';
 import { NO_MEMBER, refuseJoin } from './answers.js';
-import { PENDING_MEMBERS_MAX } from './bounds.js';
+import { MEMBERS_BYTES_MAX, PENDING_MEMBERS_MAX } from './bounds.js';
 import type { Group, Member, RebalanceCause } from './group.js';
 import { createGroup } from './group.js';
 import { answerJoin, answerReturned } from './join-reply.js';
+import { protocolsBytes } from './member-bytes.js';
 import {
   addMember,
   addPending,
@@ -61,6 +62,7 @@ function joinGroup(turn: Turn, group: Group, ref: RequestId, request: JoinReques
     return refuseJoin(turn, ref, 'MEMBER_ID_REQUIRED', created);
   }
   const join = created === undefined ? request : { ...request, memberId };
+  if (!hasRoom(group, join)) return refuseJoin(turn, ref, 'GROUP_MAX_SIZE_REACHED', memberId, noRoom);
   if (!hasSeat(turn, group, join)) return refuseSeat(turn, group, ref, join);
   if (!supportsProtocols(group, join.protocolType, join.protocols)) {
     return refuseJoin(turn, ref, 'INCONSISTENT_GROUP_PROTOCOL', memberId);
@@ -89,7 +91,16 @@ function mustComeBack(group: Group, ref: RequestId, created: MemberId, request: 
   return member?.groupInstanceId === null && request.requireKnownMemberId && member.joinedBy !== ref;
 }
 
-/** Whether the group has room (`group.max.size`). kafka: while preparing, those who came back first get the seats. */
+/** Whether all members still fit into one record with what this one offers (rule L3). */
+function hasRoom(group: Group, { memberId, groupInstanceId, protocols }: JoinRequest): boolean {
+  const own = groupInstanceId === null ? group.members.get(memberId) : memberOfInstance(group, groupInstanceId);
+  const growth = protocolsBytes(protocols) - protocolsBytes(own?.protocols ?? []);
+  return growth <= 0 || group.membersBytes + growth <= MEMBERS_BYTES_MAX;
+}
+
+const noRoom = `the members of the group would take more than ${MEMBERS_BYTES_MAX} bytes`;
+
+/** Whether the group has a seat (`group.max.size`). kafka: while preparing, those who came back first get the seats. */
 function hasSeat(turn: Turn, group: Group, { memberId, groupInstanceId }: JoinRequest): boolean {
   const { phase } = group;
   const { maxSize } = turn.context.config;

@@ -11,6 +11,7 @@ import { REPLACED_JOINS_KEPT } from './bounds.js';
 import { NEW_MEMBER_JOIN_TIMEOUT_MS } from './context.js';
 import type { Group, Member, Unrecorded } from './group.js';
 import { makeMember } from './group.js';
+import { memberBytes, protocolsBytes } from './member-bytes.js';
 import { countProtocols, sameProtocols } from './protocols.js';
 import type { MemberRecord, Protocol } from './records.js';
 import type { Turn } from './turn.js';
@@ -64,6 +65,7 @@ function insertMember(group: Group, member: Member): void {
   if (member.groupInstanceId !== null) group.staticMembers.set(member.groupInstanceId, member.memberId);
   else group.createdBy.set(member.createdBy, member.memberId);
   countProtocols(group, member.protocols, 1);
+  group.membersBytes += memberBytes(member);
   group.leader ??= member.memberId;
 }
 
@@ -74,6 +76,7 @@ export function updateMember(group: Group, member: Member, ref: RequestId, reque
   if (!sameProtocols(member.protocols, request.protocols)) {
     countProtocols(group, member.protocols, -1);
     countProtocols(group, request.protocols, 1);
+    group.membersBytes += protocolsBytes(request.protocols) - protocolsBytes(member.protocols);
     member.protocols = ownProtocols(group, request.protocols);
     member.unrecorded = true;
   }
@@ -120,6 +123,7 @@ function deleteMember(group: Group, member: Member): void {
   if (member.groupInstanceId !== null) group.staticMembers.delete(member.groupInstanceId);
   else group.createdBy.delete(member.createdBy);
   countProtocols(group, member.protocols, -1);
+  group.membersBytes -= memberBytes(member);
 }
 
 /**

@@ -8,8 +8,10 @@
 import type { MemberId, RequestId, SyncRequest } from '@muster/protocol';
 import { assertNever } from '@muster/protocol';
 import { NO_BYTES, refuseSync } from './answers.js';
+import { ASSIGNED_BYTES_MAX } from './bounds.js';
 import type { CompletingPhase, Group, Member, StablePhase } from './group.js';
 import { closeRound, countMoved } from './history.js';
+import { assignmentsBytes } from './member-bytes.js';
 import { removeMember } from './membership.js';
 import { sameBytes } from './protocols.js';
 import { openRound, settleRound } from './rebalance.js';
@@ -35,6 +37,7 @@ export function handleSync(turn: Turn, ref: RequestId, request: SyncRequest): vo
     case 'PreparingRebalance':
       return refuseSync(turn, ref, 'REBALANCE_IN_PROGRESS');
     case 'CompletingRebalance':
+      if (isTooLarge(group, request)) return refuseSync(turn, ref, 'UNKNOWN_SERVER_ERROR', tooLarge);
       return parkSync(turn, group, phase, ref, validated.member, request);
     case 'Stable':
       noteSynced(turn, phase, validated.member.memberId);
@@ -45,6 +48,14 @@ export function handleSync(turn: Turn, ref: RequestId, request: SyncRequest): vo
       return assertNever(phase);
   }
 }
+
+/** kafka: an assignment that cannot be recorded. Here that is known before anything is decided (rule L3). */
+function isTooLarge(group: Group, { memberId, assignments }: SyncRequest): boolean {
+  if (group.leader !== memberId) return false;
+  return group.membersBytes + assignmentsBytes(assignments) > ASSIGNED_BYTES_MAX;
+}
+
+const tooLarge = `the members with their assignments would take more than ${ASSIGNED_BYTES_MAX} bytes`;
 
 /** Whether a stated value differs. kafka (Scala): a group without one has another; the Java side takes it for the same. */
 function contradicts(stated: string | null, actual: string | null): boolean {

@@ -25,6 +25,7 @@ export function handleUnload(turn: Turn, group: Group): void {
   group.members.clear();
   group.staticMembers.clear();
   group.pendingMembers.clear();
+  group.membersBytes = 0;
   group.protocolCounts.clear();
   group.createdBy.clear();
   group.leader = null;

@@ -26,6 +26,7 @@ import {
   groupConfigDefaults,
   handle,
 } from '../src/index.js';
+import { memberBytes } from '../src/member-bytes.js';
 
 export const GROUP_ID = groupId('g');
 
@@ -240,6 +241,9 @@ function checkDerived(group: Group): void {
   }
   for (const [id, { createdBy }] of group.pendingMembers) created.set(createdBy, id);
   expect(group.protocolCounts).toEqual(counts);
+  let bytes = 0;
+  for (const member of group.members.values()) bytes += memberBytes(member);
+  expect(group.membersBytes).toBe(bytes);
   expect(new Map(group.staticMembers)).toEqual(statics);
   expect(group.createdBy).toEqual(created);
   if (group.members.size > 0) expect([...counts.values()]).toContain(group.members.size);
