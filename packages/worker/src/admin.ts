@@ -6,7 +6,6 @@
 import {
   type DescribeReply,
   errorName,
-  generation,
   groupId,
   instanceId,
   type ListReply,
@@ -14,8 +13,10 @@ import {
   type TopicPartition,
 } from '@muster/protocol';
 import { checkArguments } from './check-arguments.js';
-import { asMusterError, MusterError, type MusterErrorCode } from './errors.js';
+import { MusterError } from './errors.js';
 import { eachAtMost } from './gate.js';
+import { GroupOffsets, type ResetOptions } from './group-offsets.js';
+import { eachItem, failed, type ItemResult } from './item-result.js';
 import { consumersOf, lagOf, type PartitionLag } from './lag.js';
 import {
   type GroupFacts,
@@ -24,23 +25,16 @@ import {
   type LagMonitorOptions,
   type WatchLagOptions,
 } from './lag-monitor.js';
-import { placeOf } from './lane.js';
-import { type CommittedOffset, lastCommits } from './lanes-opening.js';
+import { partitionOfPlace } from './lane.js';
 import type { MusterContext } from './muster-context.js';
-import { type OffsetReset, type PartitionOffset, planReset, type ResetTarget } from './offset-reset.js';
-import { countsOf, endsOf, PARTITIONS_AT_ONCE, type PartitionCount, type PartitionEnd } from './partition-facts.js';
+import type { OffsetReset, PartitionOffset, ResetTarget } from './offset-reset.js';
+import { countsOf, endsOf, type PartitionCount, type PartitionEnd } from './partition-facts.js';
 import { Questions } from './questions.js';
 import type { TopicSpec } from './topic.js';
 import type { TopicOptions } from './topics.js';
 
-/** The result for one item of a request about several. */
-export interface ItemResult<Item> {
-  readonly item: Item;
-  /** `NONE` where it worked. */
-  readonly error: MusterErrorCode;
-  /** What the error was about. */
-  readonly detail?: string;
-}
+export type { ResetOptions } from './group-offsets.js';
+export type { ItemResult } from './item-result.js';
 
 /** A node and the coordinator partitions it owns. */
 export interface NodeDescription {
@@ -64,18 +58,9 @@ export interface CoordinatorDescription {
   readonly epoch: number;
 }
 
-export interface ResetOptions {
-  /** All partitions of these topics. Default: every partition with a committed offset, or those of the target. */
-  readonly topics?: readonly string[];
-  /** These alone. */
-  readonly partitions?: readonly TopicPartition[];
-  /** Says what would happen and writes nothing. Default true. */
-  readonly dryRun?: boolean;
-  /** Called after each partition that is planned: to shift by messages takes some questions for each. */
-  onProgress?(done: number, total: number): void;
-}
-
 const TIMEOUT_MS = 15_000;
+/** More questions at a time would only wait in the coordinators. */
+const GROUPS_AT_ONCE = 64;
 
 export class Admin {
   readonly #context: MusterContext;
@@ -147,21 +132,19 @@ export class Admin {
     groups: readonly string[],
   ): Promise<(ItemResult<string> & { readonly group: DescribeReply | undefined })[]> {
     checkArguments('describeGroups', { groups });
-    return await Promise.all(
-      groups.map(async (item) => {
-        try {
-          return { item, error: 'NONE' as const, group: await this.describeGroup(item) };
-        } catch (thrown) {
-          return { ...failed(item, thrown), group: undefined };
-        }
-      }),
-    );
+    return await eachAtMost(GROUPS_AT_ONCE, groups, async (item) => {
+      try {
+        return { item, error: 'NONE' as const, group: await this.describeGroup(item) };
+      } catch (thrown) {
+        return { ...failed(item, thrown), group: undefined };
+      }
+    });
   }
 
   /** Deletes groups without members, with their offsets. */
   async deleteGroups(groups: readonly string[]): Promise<ItemResult<string>[]> {
     checkArguments('deleteGroups', { groups });
-    return await this.#each(groups, async (group) => {
+    return await eachItem(groups, async (group) => {
       await this.#questions.ask('delete', { groupId: groupId(group) });
     });
   }
@@ -169,10 +152,7 @@ export class Admin {
   /** @returns the committed offsets of a group, all or those asked for; partitions without one are missing */
   async fetchOffsets(group: string, partitions: readonly TopicPartition[] | null = null): Promise<PartitionOffset[]> {
     checkArguments('fetchOffsets', { group, partitions });
-    return [...(await this.#committed(group, partitions))].map(([place, offset]) => ({
-      ...partitionOf(place),
-      offset,
-    }));
+    return await this.#offsetsOf(group).fetch(partitions);
   }
 
   /**
@@ -185,16 +165,7 @@ export class Admin {
     options: { readonly isUnchecked?: boolean } = {},
   ): Promise<ItemResult<PartitionOffset>[]> {
     checkArguments('commitOffsets', { group, offsets, options });
-    const isUnchecked = options.isUnchecked === true;
-    const errors = await Promise.all(offsets.map((item) => (isUnchecked ? 'NONE' : this.#checked(item))));
-    const good = offsets.filter((_, at) => errors[at] === 'NONE');
-    const written = good.length === 0 ? [] : await this.#commit(group, good);
-    const results = new Map(written.map(({ item, error }) => [placeOf(item.topic, item.partition), error]));
-    return offsets.map((item, at) => {
-      const refused = errors[at] ?? 'NONE';
-      const error = results.get(placeOf(item.topic, item.partition)) ?? 'UNKNOWN_SERVER_ERROR';
-      return { item, error: refused === 'NONE' ? error : refused };
-    });
+    return await this.#offsetsOf(group).commit(offsets, options.isUnchecked === true);
   }
 
   /**
@@ -203,40 +174,13 @@ export class Admin {
    */
   async resetOffsets(group: string, target: ResetTarget, options: ResetOptions = {}): Promise<OffsetReset[]> {
     checkArguments('resetOffsets', { group, target, options });
-    const { state, members } = await this.describeGroup(group);
-    // kafka: assignments can only be reset if the group is inactive.
-    if (state !== 'Empty' && state !== 'Dead') {
-      throw new MusterError('NON_EMPTY_GROUP', `${group} is ${state} with ${members.length} members: stop them first`);
-    }
-    const before = await this.#committed(group, null);
-    const copied = await this.#copied(target);
-    const places = await this.#scope(options, before, copied);
-    let done = 0;
-    const plan = await eachAtMost(PARTITIONS_AT_ONCE, places, async (place) => {
-      const committed = before.get(placeOf(place.topic, place.partition));
-      const reset = await planReset(this.#context, place, target, committed, copied);
-      done += 1;
-      options.onProgress?.(done, places.length);
-      return reset;
-    });
-    if (options.dryRun !== false) return plan;
-    const toWrite = plan.flatMap(({ topic, partition, after }) => {
-      return after === undefined ? [] : [{ topic, partition, offset: after }];
-    });
-    const written = toWrite.length === 0 ? [] : await this.#commit(group, toWrite);
-    const errors = new Map(written.map(({ item, error }) => [placeOf(item.topic, item.partition), error]));
-    return plan.map((reset) => {
-      const error =
-        reset.error === 'NONE' ? (errors.get(placeOf(reset.topic, reset.partition)) ?? 'NONE') : reset.error;
-      return error === 'NONE' ? reset : { ...reset, after: undefined, error };
-    });
+    return await this.#offsetsOf(group).reset(target, options);
   }
 
+  /** Deletes committed offsets of topics that no member subscribes to. */
   async deleteOffsets(group: string, partitions: readonly TopicPartition[]): Promise<ItemResult<TopicPartition>[]> {
     checkArguments('deleteOffsets', { group, partitions });
-    const wanted = partitions.map(({ topic, partition }): [string, number] => [topic, partition]);
-    const reply = await this.#questions.ask('delete-offsets', { groupId: groupId(group), partitions: wanted });
-    return perPartition(partitions, reply.partitions);
+    return await this.#offsetsOf(group).delete(partitions);
   }
 
   /** Removes members as if they had left: by member id, or a static member by its instance id alone. */
@@ -301,107 +245,24 @@ export class Admin {
   /** Creates topics, each with a result of its own. */
   async createTopics(topics: readonly TopicOptions[]): Promise<ItemResult<TopicOptions>[]> {
     checkArguments('createTopics', { topics });
-    return await this.#each(topics, async (topic): Promise<TopicSpec> => await this.#context.topics.create(topic));
+    return await eachItem(topics, async (topic): Promise<TopicSpec> => await this.#context.topics.create(topic));
   }
 
   /** Deletes topics with their streams and all messages, each with a result of its own. */
   async deleteTopics(names: readonly string[]): Promise<ItemResult<string>[]> {
     checkArguments('deleteTopics', { names });
-    return await this.#each(names, async (name) => await this.#context.topics.delete(name));
-  }
-
-  async #each<Item>(items: readonly Item[], call: (item: Item) => Promise<unknown>): Promise<ItemResult<Item>[]> {
-    const results: ItemResult<Item>[] = [];
-    for (const item of items) {
-      try {
-        await call(item);
-        results.push({ item, error: 'NONE' });
-      } catch (thrown) {
-        results.push(failed(item, thrown));
-      }
-    }
-    return results;
+    return await eachItem(names, async (name) => await this.#context.topics.delete(name));
   }
 
   async #factsOf(group: string, moreTopics: readonly string[] = []): Promise<GroupFacts> {
-    const [commits, described] = await Promise.all([this.#commits(group, null), this.describeGroup(group)]);
+    const [commits, described] = await Promise.all([this.#offsetsOf(group).commits(), this.describeGroup(group)]);
     const { topics, owners } = consumersOf(described);
     const committed = new Map([...commits].map(([place, { offset }]) => [place, offset]));
-    const names = [...[...committed.keys()].map((place) => partitionOf(place).topic), ...topics, ...moreTopics];
+    const names = [...[...committed.keys()].map((place) => partitionOfPlace(place).topic), ...topics, ...moreTopics];
     return { described, commits, lags: await lagOf(this.#context, names, committed, owners) };
   }
 
-  async #committed(group: string, partitions: readonly TopicPartition[] | null): Promise<Map<string, number>> {
-    return new Map([...(await this.#commits(group, partitions))].map(([place, { offset }]) => [place, offset]));
+  #offsetsOf(group: string): GroupOffsets {
+    return new GroupOffsets(this.#context, this.#questions, groupId(group));
   }
-
-  #commits(group: string, partitions: readonly TopicPartition[] | null): Promise<Map<string, CommittedOffset>> {
-    const { client, environment } = this.#context;
-    const { timeoutMs, resendMs } = this.#questions;
-    return lastCommits({ client, environment, groupId: groupId(group), timeoutMs, resendMs }, partitions);
-  }
-
-  async #commit(group: string, offsets: readonly PartitionOffset[]): Promise<ItemResult<PartitionOffset>[]> {
-    const reply = await this.#questions.ask('commit', {
-      groupId: groupId(group),
-      memberId: memberId(''),
-      groupInstanceId: null,
-      generationId: generation(-1),
-      commitSeq: null,
-      retentionTimeMs: null,
-      offsets: offsets.map(({ topic, partition, offset }) => {
-        return { topic, partition, offset, leaderEpoch: -1, metadata: '', commitTimestamp: null };
-      }),
-    });
-    return perPartition(offsets, reply.partitions);
-  }
-
-  async #checked({ topic, partition, offset }: PartitionOffset): Promise<MusterErrorCode> {
-    try {
-      const spec = await this.#context.topics.describe(topic);
-      if (partition < 0 || partition >= spec.partitions) return 'UNKNOWN_TOPIC_OR_PARTITION';
-      const { firstOffset, nextOffset } = await this.#context.streams.bounds(spec.stream);
-      return offset >= firstOffset && offset <= nextOffset ? 'NONE' : 'OFFSET_OUT_OF_RANGE';
-    } catch (thrown) {
-      return asMusterError(thrown, 'STREAM_UNAVAILABLE').code;
-    }
-  }
-
-  async #copied(target: ResetTarget): Promise<ReadonlyMap<string, number>> {
-    if (target.to === 'group') return await this.#committed(target.group, null);
-    if (target.to !== 'offsets') return new Map();
-    return new Map(target.offsets.map(({ topic, partition, offset }) => [placeOf(topic, partition), offset]));
-  }
-
-  async #scope(
-    options: ResetOptions,
-    before: ReadonlyMap<string, number>,
-    copied: ReadonlyMap<string, number>,
-  ): Promise<readonly TopicPartition[]> {
-    if (options.partitions !== undefined) return options.partitions;
-    if (options.topics === undefined) return [...(copied.size > 0 ? copied : before).keys()].map(partitionOf);
-    const counts = await this.#context.topics.partitionCounts(options.topics);
-    return options.topics.flatMap((topic) =>
-      // An unknown topic keeps one line, which says so.
-      Array.from({ length: counts.get(topic) ?? 1 }, (_, partition) => ({ topic, partition })),
-    );
-  }
-}
-
-function failed<Item>(item: Item, thrown: unknown): ItemResult<Item> {
-  const { code, message } = asMusterError(thrown, 'UNKNOWN_SERVER_ERROR');
-  return { item, error: code, detail: message };
-}
-
-function partitionOf(place: string): TopicPartition {
-  const slash = place.lastIndexOf('/');
-  return { topic: place.slice(0, slash), partition: Number(place.slice(slash + 1)) };
-}
-
-function perPartition<Item extends TopicPartition>(
-  items: readonly Item[],
-  answers: readonly { readonly topic: string; readonly partition: number; readonly error: number }[],
-): ItemResult<Item>[] {
-  const errors = new Map(answers.map(({ topic, partition, error }) => [placeOf(topic, partition), error]));
-  return items.map((item) => ({ item, error: errorName(errors.get(placeOf(item.topic, item.partition)) ?? -1) }));
 }

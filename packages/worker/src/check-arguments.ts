@@ -9,9 +9,9 @@
  */
 
 import { z } from 'zod';
-import type { ResetOptions } from './admin.js';
 import { problemsIn, type SchemaOf, topicOrName } from './check-options.js';
 import { MusterError } from './errors.js';
+import type { ResetOptions } from './group-offsets.js';
 import type { WatchLagOptions } from './lag-monitor.js';
 
 const SHOWN_MAX = 80;

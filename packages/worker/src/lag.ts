@@ -5,7 +5,7 @@
 import { type DescribeReply, decodeAssignment, decodeSubscription, type TopicPartition } from '@muster/protocol';
 import { asMusterError, MusterError, type MusterErrorCode } from './errors.js';
 import { Gate } from './gate.js';
-import { placeOf } from './lane.js';
+import { partitionOfPlace, placeOf } from './lane.js';
 import type { MusterContext } from './muster-context.js';
 import { partitionFilter } from './topic.js';
 
@@ -92,8 +92,8 @@ export function consumersOf(group: DescribeReply): {
 }
 
 function committedPartitions(topic: string, committed: ReadonlyMap<string, number>): number[] {
-  const places = [...committed.keys()].filter((place) => place.slice(0, place.lastIndexOf('/')) === topic);
-  return places.map((place) => Number(place.slice(topic.length + 1))).sort((a, b) => a - b);
+  const places = [...committed.keys()].map(partitionOfPlace).filter((place) => place.topic === topic);
+  return places.map(({ partition }) => partition).sort((a, b) => a - b);
 }
 
 function numbersTo(count: number): number[] {

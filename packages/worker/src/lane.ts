@@ -322,3 +322,9 @@ export function requireOffset(offset: unknown): void {
 export function placeOf(topic: string, partition: number): string {
   return `${topic}/${partition}`;
 }
+
+/** @returns the partition that such a text names */
+export function partitionOfPlace(place: string): TopicPartition {
+  const slash = place.lastIndexOf('/');
+  return { topic: place.slice(0, slash), partition: Number(place.slice(slash + 1)) };
+}
