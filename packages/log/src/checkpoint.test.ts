@@ -54,7 +54,7 @@ describe('a checkpoint', () => {
     expect(await scene.claim(scene.owner('n2'))).toMatchObject({ kind: 'claimed', loadedFrames: 2, log: { epoch: 2 } });
   });
 
-  test('lets one live frame pass between two of its own (W5)', async () => {
+  test('lets one live frame pass between two of its own (CC1)', async () => {
     const scene = new LogScene({}, small);
     const one = await scene.claimed('n1');
     await populate(scene, one);

@@ -18,7 +18,7 @@ import { Backoff } from './backoff.js';
 import { ENTRY_OVERHEAD_BYTES, type FrameEntry, type Piece } from './frame.js';
 import type { LogLimits } from './limits.js';
 import type { RecordQueue } from './queue.js';
-import { type LogRecord, packRecord, pieceBytes } from './record.js';
+import { type LogRecord, type Packer, pieceBytes } from './record.js';
 import { LogStoreUnavailable } from './store.js';
 
 /** A group that a checkpoint writes again. `records` is called when its turn comes; none = it is gone meanwhile. */
@@ -44,8 +44,7 @@ const URGENT_BYTES_MIN = 64 * 1024;
 export class Checkpoint {
   readonly coversFrom: number;
   readonly #groups: Iterator<CheckpointGroup>;
-  readonly #partBytesMax: number;
-  readonly #newSet: () => string;
+  readonly #pack: Packer;
   /** The group that comes next, not asked for yet. */
   #next: CheckpointGroup | undefined;
   #group: GroupId | undefined;
@@ -53,11 +52,10 @@ export class Checkpoint {
   #at = 0;
   #bytes = 0;
 
-  constructor(source: CheckpointSource, coversFrom: number, partBytesMax: number, newSet: () => string) {
+  constructor(source: CheckpointSource, coversFrom: number, pack: Packer) {
     this.#groups = source[Symbol.iterator]();
     this.coversFrom = coversFrom;
-    this.#partBytesMax = partBytesMax;
-    this.#newSet = newSet;
+    this.#pack = pack;
   }
 
   /** The group whose state is only partly written: its live records wait (C2). */
@@ -114,7 +112,7 @@ export class Checkpoint {
   #begin(next: CheckpointGroup): void {
     this.#next = undefined;
     this.#group = next.group;
-    this.#pieces = next.records().flatMap((record) => packRecord(record, this.#partBytesMax, this.#newSet));
+    this.#pieces = next.records().flatMap(this.#pack);
     this.#at = 0;
   }
 
@@ -172,7 +170,7 @@ export class CheckpointMeter {
   }
 }
 
-/** Purges below `seq` (C4). What fails for good is left to the purge of the next checkpoint. */
+/** Purges below `seq` (C4). What fails for good is left to the purge of the next checkpoint. Never rejects. */
 export async function purgeBelow(access: LogAccess, seq: number): Promise<'purged' | 'left'> {
   const backoff = new Backoff(access.clock, access.limits, access.newNonce);
   for (let tries = 1; tries <= access.limits.purgeTriesMax; tries += 1) {
@@ -180,7 +178,7 @@ export async function purgeBelow(access: LogAccess, seq: number): Promise<'purge
       await access.store.purgeBelow(access.partition, seq);
       return 'purged';
     } catch (error) {
-      if (!(error instanceof LogStoreUnavailable)) throw error;
+      if (!(error instanceof LogStoreUnavailable)) return 'left';
       await backoff.wait();
     }
   }

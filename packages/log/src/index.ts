@@ -20,6 +20,6 @@ export { type LogLimits, logLimitsDefaults } from './limits.js';
 export type { LogListener, LostReason } from './listener.js';
 export { readAhead } from './load.js';
 export { PartitionLog } from './partition-log.js';
-export { type LogRecord, recordBytes, unpackRecord } from './record.js';
+export { type LogRecord, unpackRecord } from './record.js';
 export { type LogReplaySink, Replay } from './replay.js';
 export { type AppendOutcome, type LogRoom, type LogStore, LogStoreUnavailable, type StoredFrame } from './store.js';

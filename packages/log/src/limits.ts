@@ -9,7 +9,7 @@ export type LogLimits = {
   readonly groupBytesPerFrameMax: number;
   /** Largest frame of a checkpoint: what a live frame may have to wait for. */
   readonly checkpointFrameBytesMax: number;
-  /** Largest record: the owner checks before it decides, the loader refuses to assemble more. */
+  /** Largest record: none above it is appended, the loader refuses to assemble more (L3). */
   readonly recordBytesMax: number;
   /** A checkpoint, and with it a purge, is not due before so many bytes (K3). */
   readonly checkpointBytesMin: number;

@@ -416,3 +416,81 @@ describe('a closed log', () => {
     expect([one.acknowledged, one.events]).toEqual([[1], ['lost closed']]);
   });
 });
+
+describe('a record that no loader would take (L3)', () => {
+  test('is refused with all that came with it, and the log goes on', async () => {
+    const one = await scene.claimed('n1', { recordBytesMax: 5_000 });
+    const records = [
+      ['put', 1, 'k', ''],
+      ['put', 2, 'k', 'x'.repeat(5_000)],
+    ];
+    expect(() => one.log.append(a, records)).toThrow(RangeError);
+    expect([one.log.queuedRecords, one.log.queuedBytes]).toEqual([0, 0]);
+    const id = one.put(a, 'k');
+    one.log.kick();
+    await scene.clock.advance(10);
+    expect(one.acknowledged).toEqual([id]);
+  });
+});
+
+describe('what throws on the way (W5)', () => {
+  test('in the store’s adapter breaks the log', async () => {
+    const one = await scene.claimed('n1');
+    scene.store.plan = {
+      ...scene.store.plan,
+      append: () => {
+        throw new RangeError('the payload is too large');
+      },
+    };
+    one.put(a, 'k');
+    one.log.kick();
+    await scene.clock.advance(10);
+    expect(one.lostReason).toBe('broken');
+  });
+
+  test('in the listener breaks the log: what comes after is told nobody', async () => {
+    const one = await scene.claimed('n1');
+    const durable = one.durable.bind(one);
+    one.durable = (group, count) => {
+      if (group === a) throw new Error('a bad count');
+      durable(group, count);
+    };
+    one.put(a, 'k');
+    one.put(b, 'k');
+    one.log.kick();
+    await scene.clock.advance(10);
+    expect([one.lostReason, one.acknowledged]).toEqual(['broken', []]);
+  });
+
+  test('where a checkpoint asks for the state breaks the log', async () => {
+    const one = await scene.claimed('n1');
+    const source = [
+      {
+        group: a,
+        records: () => {
+          throw new Error('no such state');
+        },
+      },
+    ];
+    one.log.checkpoint(source);
+    expect(one.lostReason).toBe('broken');
+  });
+
+  test('in a purge is left to the next checkpoint', async () => {
+    const one = await scene.claimed('n1');
+    scene.store.plan = {
+      ...scene.store.plan,
+      purge: () => {
+        throw new TypeError('not what a store throws');
+      },
+    };
+    one.put(a, 'k');
+    one.log.checkpoint(one.snapshot());
+    await scene.clock.advance(100);
+    scene.store.plan = {};
+    one.log.checkpoint(one.snapshot());
+    await scene.clock.advance(100);
+    expect(one.lostReason).toBe(undefined);
+    expect(scene.store.frames(scene.partition)[0]?.seq).toBeGreaterThan(2);
+  });
+});

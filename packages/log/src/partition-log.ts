@@ -1,7 +1,8 @@
 /**
  * The log of one partition that this process owns: group commit, one frame in flight.
  *
- * Knows neither leases nor groups; how the outcome of a frame is found out is append.ts, what a checkpoint writes checkpoint.ts.
+ * Knows neither leases nor groups; how the outcome of a frame is found out is append.ts, when a checkpoint has its turn
+ * checkpoint-course.ts.
  * Everything here runs synchronously in the caller's turn or when a frame has settled.
  *
  *   idle --kick--> sending --ack--> idle
@@ -12,18 +13,20 @@
  * W2 `durable` is called in the order of the log, before any barrier that the same frame proves, before the next frame is built.
  * W3 A release is the last append; what was queued goes first (O9).
  * W4 After `lost` there is no other callback and no other append.
- * W5 One acknowledged live frame between two checkpoint frames while live records wait.
+ * W5 Whatever throws on the way, the store's adapter or the listener, costs the partition and not the process: the log is lost as
+ *    broken, and a new claim loads it anew.
  */
 
 import type { Epoch, GroupId, Incarnation, MonotonicMs, NodeId, Partition } from '@muster/protocol';
 import { type FrameSender, type LogAccess, type ReadFrame, type Settled, settleFrame } from './append.js';
 import { Barriers } from './barriers.js';
-import { Checkpoint, type CheckpointMeter, type CheckpointSource, purgeBelow } from './checkpoint.js';
-import { encodeFrame, type FrameBody, type FrameEntry, liveEntries } from './frame.js';
+import type { CheckpointMeter, CheckpointSource } from './checkpoint.js';
+import { CheckpointCourse } from './checkpoint-course.js';
+import { encodeFrame, type FrameBody, liveEntries } from './frame.js';
 import type { LogLimits } from './limits.js';
 import type { LogListener, LostReason } from './listener.js';
 import { RecordQueue } from './queue.js';
-import { completesRecord, type LogRecord, packRecord } from './record.js';
+import { completesRecord, type LogRecord, type Packer, packRecord } from './record.js';
 import { type Rooms, roomsOf } from './rooms.js';
 import { StallWatch } from './stall-watch.js';
 
@@ -68,11 +71,10 @@ export class PartitionLog {
   readonly #incarnation: Incarnation;
   readonly #listener: LogListener;
   readonly #rooms: Rooms;
-  readonly #meter: CheckpointMeter;
+  readonly #pack: Packer;
   readonly #queue = new RecordQueue();
   readonly #barriers = new Barriers();
-  /** Sets of parts that are only partly durable: sequence of their first part (C3). */
-  readonly #openSets = new Map<string, number>();
+  readonly #checkpoints: CheckpointCourse;
   readonly #sender: FrameSender;
   readonly #stallWatch: StallWatch;
   #state: State = { kind: 'idle' };
@@ -81,10 +83,6 @@ export class PartitionLog {
   #proofSentAt: MonotonicMs | undefined;
   #queuedRecords = 0;
   #queuedBytes = 0;
-  #checkpointSource: CheckpointSource | undefined;
-  #checkpoint: Checkpoint | undefined;
-  #checkpointHasTurn = true;
-  #purging = false;
   #releasing: Releasing | undefined;
   #reporting = false;
 
@@ -99,8 +97,10 @@ export class PartitionLog {
     this.#lastSeq = parts.last.seq;
     this.#lastNonce = parts.last.nonce;
     this.#proofSentAt = parts.provenAt;
-    this.#meter = parts.meter;
     this.#rooms = roomsOf(this.#limits, parts.access.store.frameBytesMax);
+    const { recordBytesMax } = this.#limits;
+    this.#pack = (record) => packRecord(record, this.#rooms.part, recordBytesMax, this.#access.newNonce);
+    this.#checkpoints = new CheckpointCourse(this.#access, this.#rooms.checkpoint, this.#pack, parts.meter);
     this.#sender = this.#asSender();
     this.#stallWatch = new StallWatch(parts.access.clock, this.#limits.stallMs, () => this.#onStall());
   }
@@ -127,30 +127,27 @@ export class PartitionLog {
   }
   /** Whether a checkpoint would be worth its bytes now (checkpoint.ts). */
   get checkpointDue(): boolean {
-    return this.#mayCheckpoint && this.#meter.isDue(false);
+    return this.#releasing === undefined && this.#checkpoints.isDue(false);
   }
   /** Whether one is due where the stream runs full (L7). */
   get urgentCheckpointDue(): boolean {
-    return this.#mayCheckpoint && this.#meter.isDue(true);
-  }
-  get #mayCheckpoint(): boolean {
-    return !this.checkpointRunning && !this.#purging && this.#releasing === undefined;
+    return this.#releasing === undefined && this.#checkpoints.isDue(true);
   }
   /** Whether a checkpoint has begun and its end marker is not durable yet. */
   get checkpointRunning(): boolean {
-    return this.#checkpointSource !== undefined || this.#checkpoint !== undefined;
+    return this.#checkpoints.isRunning;
   }
 
   /**
    * Queues records of one group, in order. Sends nothing: `kick` does, at the end of the slice of turns.
-   * @throws Error where the log is lost or being released
+   * @throws RangeError where a record is larger than a loader would take (L3), Error where the log is lost or being released: then
+   *   none is queued
    */
   append(group: GroupId, records: readonly LogRecord[]): void {
     if (this.#state.kind === 'lost' || this.#releasing !== undefined) {
       throw new Error(`the log of partition ${this.partition} takes no more records`);
     }
-    for (const record of records) {
-      const pieces = packRecord(record, this.#rooms.part, this.#access.newNonce);
+    for (const pieces of records.map(this.#pack)) {
       this.#queue.add(group, pieces);
       this.#queuedRecords += 1;
       for (const piece of pieces) this.#queuedBytes += piece.bytes.length;
@@ -160,8 +157,12 @@ export class PartitionLog {
   /** Builds and sends a frame if none is in flight and something is due. To be called at the end of a slice of turns. */
   kick(): void {
     if (this.#state.kind !== 'idle' || this.#reporting) return;
-    const body = this.#nextBody();
-    if (body !== undefined) this.#send(body);
+    try {
+      const body = this.#nextBody();
+      if (body !== undefined) this.#send(body);
+    } catch (error) {
+      this.#threw(error);
+    }
   }
 
   /**
@@ -193,7 +194,7 @@ export class PartitionLog {
     if (this.#state.kind === 'lost' || this.#releasing !== undefined) return Promise.resolve('gave-up');
     return new Promise((settle) => {
       this.#releasing = { target, settle, cancelGiveUp: () => undefined };
-      this.#endCheckpoint();
+      this.#checkpoints.abandon();
       this.#armGiveUp();
       this.kick();
     });
@@ -205,8 +206,7 @@ export class PartitionLog {
    */
   checkpoint(source: CheckpointSource): void {
     if (this.checkpointRunning || this.#state.kind === 'lost' || this.#releasing !== undefined) return;
-    this.#checkpointSource = source;
-    this.#checkpointHasTurn = true;
+    this.#checkpoints.begin(source);
     this.kick();
   }
 
@@ -218,47 +218,19 @@ export class PartitionLog {
   // What the next frame carries.
 
   #nextBody(): FrameBody | undefined {
-    const isCheckpointsTurn = this.checkpointRunning && (this.#checkpointHasTurn || this.#queue.isEmpty);
-    const checkpoint = isCheckpointsTurn ? this.#checkpointBody() : undefined;
-    if (checkpoint !== undefined) return checkpoint;
-    const entries = this.#queue.fill(this.#rooms.frame, this.#rooms.group, this.#checkpoint?.held);
+    const checkpoints = this.#checkpoints;
+    if (checkpoints.isNext(this.#queue)) {
+      const body = checkpoints.nextBody(this.#queue, this.#lastSeq);
+      if (body !== undefined) return body;
+    }
+    const entries = this.#queue.fill(this.#rooms.frame, this.#rooms.group, checkpoints.held);
     if (entries.length > 0) {
-      this.#checkpointHasTurn = true;
+      checkpoints.letLiveFrameGo();
       return { kind: 'records', entries };
     }
-    if (this.checkpointRunning) return this.#checkpointBody();
+    if (checkpoints.isRunning) return checkpoints.nextBody(this.#queue, this.#lastSeq);
     if (this.#releasing !== undefined) return { kind: 'release', target: this.#releasing.target };
     return this.#barriers.wanted ? { kind: 'barrier' } : undefined;
-  }
-
-  #checkpointBody(): FrameBody | undefined {
-    this.#checkpointHasTurn = false;
-    const checkpoint = this.#beginCheckpoint();
-    if (checkpoint === undefined) return undefined;
-    const filled = checkpoint.fill(this.#rooms.checkpoint, this.#queue);
-    switch (filled.kind) {
-      case 'entries':
-        return { kind: 'checkpoint', live: filled.live, entries: filled.entries };
-      case 'written':
-        return { kind: 'checkpoint-end', coversFrom: checkpoint.coversFrom, bytes: checkpoint.bytes };
-      case 'blocked':
-        return undefined;
-    }
-  }
-
-  #beginCheckpoint(): Checkpoint | undefined {
-    if (this.#checkpointSource !== undefined) {
-      const coversFrom = Math.min(this.#lastSeq + 1, ...this.#openSets.values());
-      const { newNonce } = this.#access;
-      this.#checkpoint = new Checkpoint(this.#checkpointSource, coversFrom, this.#rooms.part, newNonce);
-      this.#checkpointSource = undefined;
-    }
-    return this.#checkpoint;
-  }
-
-  #endCheckpoint(): void {
-    this.#checkpointSource = undefined;
-    this.#checkpoint = undefined;
   }
 
   // The one frame in flight: each transition in one place.
@@ -277,9 +249,14 @@ export class PartitionLog {
     const frame: InFlight = { body, nonce, bytes: bytes.length, stalled: false, full: false };
     this.#state = { kind: 'sending', frame };
     this.#stallWatch.started();
-    settleFrame(this.#access, { bytes, nonce, expectedSeq: this.#lastSeq }, this.#sender).then((settled) =>
-      this.#settled(frame, settled),
-    );
+    settleFrame(this.#access, { bytes, nonce, expectedSeq: this.#lastSeq }, this.#sender)
+      .then((settled) => this.#settled(frame, settled))
+      .catch((error: unknown) => this.#threw(error));
+  }
+
+  /** W5 */
+  #threw(error: unknown): void {
+    this.#lose('broken', error instanceof Error ? error.message : String(error));
   }
 
   #asSender(): FrameSender {
@@ -332,7 +309,7 @@ export class PartitionLog {
     if (provenAt === undefined) this.#barriers.resolvedByRead();
     else this.#proofSentAt = provenAt;
     if (this.#releasing !== undefined) this.#armGiveUp();
-    this.#account(frame, seq);
+    this.#checkpoints.durable(frame.body, frame.bytes, seq);
     this.#reporting = true;
     try {
       this.#report(frame);
@@ -341,39 +318,6 @@ export class PartitionLog {
     }
     if (frame.body.kind === 'release') this.#lose('released', 'released by its owner', 'released');
     else this.kick();
-  }
-
-  #account({ body, bytes }: InFlight, seq: number): void {
-    switch (body.kind) {
-      case 'records':
-        this.#meter.earn(bytes);
-        this.#trackSets(body.entries, seq);
-        return;
-      case 'checkpoint':
-        this.#checkpoint?.written(bytes);
-        this.#trackSets(body.live, seq);
-        return;
-      case 'checkpoint-end':
-        this.#meter.spend(body.bytes + bytes);
-        this.#endCheckpoint();
-        this.#purge(body.coversFrom);
-        return;
-      case 'barrier':
-      case 'claim':
-      case 'release':
-        this.#meter.earn(bytes);
-        return;
-    }
-  }
-
-  #trackSets(entries: readonly FrameEntry[], seq: number): void {
-    for (const { pieces } of entries) {
-      for (const piece of pieces) {
-        if (piece.kind === 'whole') continue;
-        if (piece.index === 1) this.#openSets.set(piece.set, seq);
-        if (completesRecord(piece)) this.#openSets.delete(piece.set);
-      }
-    }
   }
 
   #report({ body, stalled }: InFlight): void {
@@ -394,13 +338,6 @@ export class PartitionLog {
     }
   }
 
-  #purge(seq: number): void {
-    this.#purging = true;
-    purgeBelow(this.#access, seq).then(() => {
-      this.#purging = false;
-    });
-  }
-
   #lose(reason: LostReason, detail: string, release: 'released' | 'gave-up' = 'gave-up'): void {
     if (this.#state.kind === 'lost') return;
     this.#state = { kind: 'lost', reason };
@@ -408,7 +345,7 @@ export class PartitionLog {
     this.#queue.clear();
     this.#queuedRecords = 0;
     this.#queuedBytes = 0;
-    this.#endCheckpoint();
+    this.#checkpoints.abandon();
     const releasing = this.#releasing;
     releasing?.cancelGiveUp();
     for (const waiter of this.#barriers.drain()) waiter.lost();

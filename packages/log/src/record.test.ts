@@ -1,24 +1,24 @@
-import { groupId } from '@muster/protocol';
+import { encode, groupId } from '@muster/protocol';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Piece } from './frame.js';
-import { PartAssembler, packRecord, recordBytes, unpackRecord } from './record.js';
+import { PartAssembler, packRecord, unpackRecord } from './record.js';
 
 const group = groupId('g');
 const record = ['snapshot', 1, 'x'.repeat(1_000)];
-const cut = (set = 's'): Piece[] => packRecord(record, 300, () => set);
+const cut = (set = 's'): Piece[] => packRecord(record, 300, 10_000, () => set);
 
 describe('a record', () => {
   test('comes back from its pieces, however it is cut', () => {
     fc.assert(
       fc.property(fc.array(fc.jsonValue({ maxDepth: 2 })), fc.integer({ min: 1, max: 50 }), (value, partBytes) => {
         const assembler = new PartAssembler(1_000_000);
-        const pieces = packRecord(value, partBytes, () => 's');
+        const pieces = packRecord(value, partBytes, 1_000_000, () => 's');
         const outcomes = pieces.map((piece) => assembler.add(group, piece));
         expect(outcomes.slice(0, -1).every((outcome) => outcome.kind === 'nothing')).toBe(true);
         const last = outcomes.at(-1);
-        expect(last?.kind === 'record' && last.bytes.length).toBe(recordBytes(value));
-        const whole = assembler.add(group, packRecord(value, 1_000_000, () => 's')[0]!);
+        expect(last?.kind === 'record' && last.bytes.length).toBe(encode(value).length);
+        const whole = assembler.add(group, packRecord(value, 1_000_000, 1_000_000, () => 's')[0]!);
         expect(last?.kind === 'record' && unpackRecord(last.bytes)).toEqual(
           whole.kind === 'record' && unpackRecord(whole.bytes),
         );

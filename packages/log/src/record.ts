@@ -11,18 +11,25 @@ import { PARTS_MAX, PIECE_OVERHEAD_BYTES, type Piece } from './frame.js';
 /** Opaque to the log: a versioned array made by the group package. */
 export type LogRecord = readonly unknown[];
 
-/** @returns the size of a record in bytes; the owner checks it against `recordBytesMax` before it decides anything (L3) */
-export function recordBytes(record: LogRecord): number {
-  return encode(record).length;
-}
+/** Packs a record into the pieces of which it is appended; throws RangeError where no loader would take it. */
+export type Packer = (record: LogRecord) => Piece[];
 
 /**
  * Packs a record and cuts it into pieces of at most `partBytesMax` bytes.
+ * @param recordBytesMax what a loader takes; the owner sees to it before it decides anything (L3), this is the last line
  * @param newSet makes the name of a set of parts
- * @throws RangeError where the record would need more than 65,535 parts
+ * @throws RangeError where the record is larger, or would need more than 65,535 parts
  */
-export function packRecord(record: LogRecord, partBytesMax: number, newSet: () => string): Piece[] {
+export function packRecord(
+  record: LogRecord,
+  partBytesMax: number,
+  recordBytesMax: number,
+  newSet: () => string,
+): Piece[] {
   const bytes = encode(record);
+  if (bytes.length > recordBytesMax) {
+    throw new RangeError(`a record of ${bytes.length} bytes, at most ${recordBytesMax} are loaded again`);
+  }
   if (bytes.length <= partBytesMax) return [{ kind: 'whole', bytes }];
   const count = Math.ceil(bytes.length / partBytesMax);
   if (count > PARTS_MAX) throw new RangeError(`a record of ${bytes.length} bytes needs ${count} parts`);
