@@ -26,6 +26,8 @@ class ActorScene {
   nowMs = 0;
   /** What the next turn throws instead of reading the time. */
   failure: Error | undefined;
+  /** What the log says to the next records. */
+  refusal: Error | undefined;
   readonly #wheel = new TimerWheel<GroupTimerOf>({ tickMs: 10 });
   #barriers: (() => void)[] = [];
   #undurable = 0;
@@ -46,6 +48,7 @@ class ActorScene {
     };
     const outlet: ActorOutlet = {
       append: (_group, records) => {
+        if (this.refusal !== undefined) throw this.refusal;
         this.appended.push(...records);
         this.#undurable += records.length;
       },
@@ -363,29 +366,20 @@ describe('a mailbox', () => {
   });
 });
 
-describe('a group that would not fit into one record any more (L3)', () => {
-  const subscription = (bytes: number) => ({ protocols: [{ name: 'p', metadata: new Uint8Array(bytes) }] });
-  const half = nodeLimits.subscriptionBytesMax / 2;
-
-  test('takes no member more, and nothing of the refused one is left', () => {
-    const scene = new ActorScene();
-    scene.ask('join', 'first', subscription(half));
-    scene.ask('join', 'second', subscription(half));
-    expect(scene.answers).toEqual(['second GROUP_MAX_SIZE_REACHED']);
-    expect(scene.slot.group?.members.size).toBe(1);
-  });
-
-  test('lets a member replace its own subscription', () => {
-    const scene = new ActorScene();
-    scene.ask('join', 'first', subscription(half + 1));
-    const [memberId] = scene.slot.group?.members.keys() ?? [];
-    scene.completeRound();
-    scene.ask('join', 'again', { ...subscription(half + 2), ...(memberId === undefined ? {} : { memberId }) });
-    expect(scene.answers).not.toContain('again GROUP_MAX_SIZE_REACHED');
-  });
-});
-
 describe('a turn that throws (A4)', () => {
+  test('because the log takes no such record leaves nothing of it behind: what was decided before is answered', () => {
+    const scene = new ActorScene();
+    const own = { memberId: scene.stable(), generationId: generation(1) };
+    scene.ask('commit', 'before', own);
+    scene.refusal = new RangeError('the record is too large');
+    scene.ask('commit', 'too large', own);
+    scene.refusal = undefined;
+    expect(scene.quarantined).toMatchObject([{ kind: 'request', ref: 'too large' }]);
+    scene.durable();
+    expect(scene.answers).toContain('before NONE');
+    expect(scene.answers).toContain('too large UNKNOWN_SERVER_ERROR');
+  });
+
   test('is answered UNKNOWN_SERVER_ERROR, and so is everything after it: its group is quarantined', () => {
     const scene = new ActorScene();
     scene.stable();

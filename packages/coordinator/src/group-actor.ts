@@ -30,7 +30,7 @@ export type GroupTimerOf = TimerOf<GroupActor, GroupTimer['kind'], MemberId>;
 
 /** Where an actor's decisions go. */
 export interface ActorOutlet {
-  /** Queues records of the group for the partition log, in order. */
+  /** Queues records of the group for the partition log, in order: all or, where it throws, none. */
   append(group: GroupId, records: readonly (readonly unknown[])[]): void;
   /** Calls back when a frame sent after this moment is durable (O7). */
   barrier(onDurable: () => void): void;
@@ -176,19 +176,7 @@ export class GroupActor {
   #readLetter({ request, expiresAt }: Letter): void {
     if (this.#outlet.now() > expiresAt) this.#open.delete(request.ref);
     else if (this.#isQuarantined) this.#refuse(request.ref, 'UNKNOWN_SERVER_ERROR', 'the group is quarantined');
-    else if (this.#isTooLarge(request)) this.#refuse(request.ref, 'GROUP_MAX_SIZE_REACHED', tooLarge);
     else this.#turn(request);
-  }
-
-  /** L3: size is checked before anything is decided. A snapshot that no loader takes would cost the whole partition. */
-  #isTooLarge(request: GroupRequest): boolean {
-    if (request.api !== 'join') return false;
-    const { memberId, protocols } = request.body;
-    let bytes = subscriptionBytes(protocols);
-    for (const member of this.slot.group?.members.values() ?? []) {
-      if (member.memberId !== memberId) bytes += subscriptionBytes(member.protocols);
-    }
-    return bytes > nodeLimits.subscriptionBytesMax;
   }
 
   #turn(command: GroupCommand): void {
@@ -213,8 +201,9 @@ export class GroupActor {
       else this.#timers.clear(timer.kind, member);
     }
     if (effects.records.length > 0) {
-      this.#gate.appended(effects.records.length);
+      // In this order: what the log refuses was never appended.
       this.#outlet.append(this.groupId, effects.records.map(encodeRecord));
+      this.#gate.appended(effects.records.length);
     }
     for (const notice of effects.notices) this.#gate.push({ kind: 'notice', notice });
     const isRead = command?.kind === 'request' && isProvenRead(command);
@@ -275,15 +264,6 @@ export class GroupActor {
 function isProvenRead(request: GroupRequest): boolean {
   return request.api === 'fetch' || (request.api === 'describe' && request.body.stable === true);
 }
-
-/** Of one member: what it offers, and what else is kept of it. */
-function subscriptionBytes(protocols: readonly { readonly metadata: Uint8Array }[]): number {
-  let bytes = 256;
-  for (const { metadata } of protocols) bytes += metadata.byteLength + 64;
-  return bytes;
-}
-
-const tooLarge = `the subscriptions of the group's members exceed ${nodeLimits.subscriptionBytesMax} bytes`;
 
 const overloaded = {
   error: 'THROTTLING_QUOTA_EXCEEDED',

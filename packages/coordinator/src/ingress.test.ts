@@ -107,6 +107,7 @@ describe('ingress', () => {
     ['a group of another partition', { subject: subjects.group(partition, elsewhere, 'join') }, 'NOT_COORDINATOR', ''],
     ['bytes that are no msgpack', { payload: new Uint8Array([0x92, 0x01]) }, 'CORRUPT_MESSAGE', ''],
     ['a body that is no map', { payload: encode([1, 2]) }, 'CORRUPT_MESSAGE', ''],
+    ['a request that is too large', { payload: new Uint8Array(8 * 1024 * 1024 + 1) }, 'MESSAGE_TOO_LARGE', ''],
     ['no body', { payload: new Uint8Array() }, 'CORRUPT_MESSAGE', ''],
     ['a version of the future', { payload: encode({ v: 99, id: 'r1', ...heartbeat }) }, 'UNSUPPORTED_VERSION', 'r1'],
     ['a request without id', { payload: encode({ v: 1, ...heartbeat }) }, 'INVALID_REQUEST', ''],

@@ -20,6 +20,7 @@ import type {
   Subjects,
 } from '@muster/protocol';
 import { groupApis, parseRequest, partitionOf } from '@muster/protocol';
+import { nodeLimits } from './limits.js';
 import type { PartitionRuntime } from './partition-runtime.js';
 
 export type IngressOptions = {
@@ -63,12 +64,17 @@ export function makeIngress(options: IngressOptions): (runtime: PartitionRuntime
         `the group belongs to partition ${right} of ${partitionCount}`,
       );
     }
+    const { byteLength } = message.payload;
+    if (byteLength > nodeLimits.requestBytesMax) {
+      const detail = `${byteLength} bytes, a request may have ${nodeLimits.requestBytesMax}`;
+      return refuse(runtime, message, '', 'MESSAGE_TOO_LARGE', detail);
+    }
     const parsed = readers[api](message.payload, group);
     if (parsed.kind === 'refused') return refuse(runtime, message, parsed.id, parsed.error, parsed.detail);
     const { epoch, log, deadlineMs } = parsed.head;
     const isLater = epoch !== undefined && log === logId && epoch > runtime.epoch;
     if (isLater && onLaterEpoch(runtime.partition, epoch)) return;
-    runtime.offer(group, parsed.request, message.reply, deadlineMs, message.payload.byteLength);
+    runtime.offer(group, parsed.request, message.reply, deadlineMs, byteLength);
   };
 }
 

@@ -7,11 +7,8 @@ export const nodeLimits = {
   heldRepliesMax: 65_536,
   /** Requests of one group that have been accepted and not answered: parked joins and syncs most of all. */
   openRequestsMax: 65_536,
-  /**
-   * Subscriptions of all members of a group together. Group metadata is one record; the loader takes none above 16 MiB, and an
-   * assignment may come on top.
-   */
-  subscriptionBytesMax: 12 * 1024 * 1024,
+  /** Largest request: what it asks to record is one record, and the loader takes none above 16 MiB (L3). */
+  requestBytesMax: 8 * 1024 * 1024,
   /** When the client may try again after a full mailbox. */
   overloadRetryAfterMs: 100,
   /** Messages of one group before the next group has its visit. */
