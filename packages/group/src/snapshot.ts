@@ -2,14 +2,17 @@
  * From the live group to the records that describe it: the snapshot of a turn, and the records of a checkpoint.
  */
 
+import { utf8Length } from '@muster/protocol';
 import { SNAPSHOT_MEMBERS_MAX } from './bounds.js';
 import type { Group, Member } from './group.js';
 import { hasHadGeneration } from './group.js';
 import type { StoredOffset } from './offset-store.js';
 import type { GroupRecord, MemberRecord, SnapshotDeltaRecord, SnapshotRecord } from './records.js';
 
-/** Offsets per record of a checkpoint, so that one record stays well below the size of a frame. */
-const OFFSETS_PER_RECORD = 500;
+/** A record of offsets in a checkpoint is closed when it has so many bytes: with long metadata a few hundred exceed any limit (L3). */
+const OFFSETS_BYTES_PER_RECORD = 64 * 1024;
+/** Numbers and heads of one offset in a record, at most. */
+const OFFSET_FIXED_BYTES = 64;
 
 /** @returns the group metadata as it is to be recorded. Only for phases that are recorded. */
 export function snapshotOf(group: Group): SnapshotRecord {
@@ -109,11 +112,14 @@ function memberRecord(member: Member): MemberRecord {
 
 function* batches(offsets: Iterable<StoredOffset>): IterableIterator<readonly StoredOffset[]> {
   let batch: StoredOffset[] = [];
+  let bytes = 0;
   for (const stored of offsets) {
     batch.push(stored);
-    if (batch.length < OFFSETS_PER_RECORD) continue;
+    bytes += OFFSET_FIXED_BYTES + utf8Length(stored.topic) + utf8Length(stored.metadata);
+    if (bytes < OFFSETS_BYTES_PER_RECORD) continue;
     yield batch;
     batch = [];
+    bytes = 0;
   }
   if (batch.length > 0) yield batch;
 }
