@@ -21,6 +21,9 @@ import { CONSUMER_PROTOCOL_TYPE, isSubscribed } from './protocols.js';
 import type { Turn } from './turn.js';
 import { record } from './turn.js';
 
+/** A sweep may drop all offsets of a large group at once, which must not make a record that no loader takes (L3). */
+const TOMBSTONES_PER_RECORD = 5_000;
+
 const NONE = errorCode('NONE');
 const SUBSCRIBED = errorCode('GROUP_SUBSCRIBED_TO_TOPIC');
 
@@ -69,8 +72,11 @@ export function removeIfUnused(turn: Turn, group: Group): void {
 
 /** Removes offsets, committed and staged, and records it for those that existed. */
 export function dropOffsets(turn: Turn, group: Group, candidates: readonly TopicPartition[]): void {
-  const partitions = candidates.filter(({ topic, partition }) => dropOffset(group.offsets, topic, partition));
-  if (partitions.length > 0) record(turn, { kind: 'offset-tombstones', partitions });
+  const dropped = candidates.filter(({ topic, partition }) => dropOffset(group.offsets, topic, partition));
+  for (let from = 0; from < dropped.length; from += TOMBSTONES_PER_RECORD) {
+    const partitions = dropped.slice(from, from + TOMBSTONES_PER_RECORD);
+    record(turn, { kind: 'offset-tombstones', partitions });
+  }
 }
 
 export function handleDelete(turn: Turn, ref: RequestId, _request: DeleteGroupRequest): void {

@@ -1,5 +1,7 @@
+import { encode } from '@muster/protocol';
 import { describe, expect, it } from 'vitest';
 import { join, stable, World } from '../test/world.js';
+import { encodeRecord } from './index.js';
 
 const DAY_MS = 24 * 3_600_000;
 
@@ -152,6 +154,20 @@ describe('the sweep', () => {
     world.advance(1);
     world.run({ kind: 'sweep' });
     expect(world.slot.group).toBeUndefined();
+    expect(world.replay().slot.group).toBeUndefined();
+  });
+
+  it('makes no record that is too large to be loaded again, however much has expired (L3)', () => {
+    const world = new World();
+    const topic = '日'.repeat(249);
+    for (let from = 0; from < 24_000; from += 4_000) {
+      const offsets = Array.from({ length: 4_000 }, (_, index) => ({ topic, partition: from + index, offset: 1 }));
+      world.send('commit', { memberId: '', generationId: -1, offsets });
+    }
+    world.advance(8 * DAY_MS);
+    const { records } = world.run({ kind: 'sweep' });
+    const sizes = records.map((record) => encode(encodeRecord(record)).byteLength);
+    expect(Math.max(...sizes)).toBeLessThan(8 * 1024 * 1024);
     expect(world.replay().slot.group).toBeUndefined();
   });
 
