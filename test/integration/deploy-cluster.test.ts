@@ -23,11 +23,11 @@ import {
 const example = await readExampleEnvironment();
 const composed = await readCompose();
 const environmentsOf = (prefix: string) =>
-  Object.entries(composed?.services ?? {})
+  Object.entries(composed.services)
     .filter(([name]) => name.startsWith(prefix))
     .map(([, { environment }]) => filledIn(environment, example));
 
-describe.skipIf(composed === undefined)('coordinators and workers with the users of the deployment', () => {
+describe('coordinators and workers with the users of the deployment', () => {
   let servers: DeployedServers;
   const nodes: RunningNode[] = [];
   const denied: string[] = [];
@@ -41,7 +41,12 @@ describe.skipIf(composed === undefined)('coordinators and workers with the users
     const { path } = await resolveNatsServer();
     servers = await startDeployedServers(path, environmentsOf('nats-'));
     const start = (env: Readonly<Record<string, string>>) => {
-      const changed = { MUSTER_SERVERS: servers.urls.join(','), MUSTER_GROUP_INITIAL_REBALANCE_DELAY_MS: '0' };
+      const changed = {
+        MUSTER_SERVERS: servers.urls.join(','),
+        MUSTER_GROUP_INITIAL_REBALANCE_DELAY_MS: '0',
+        MUSTER_HTTP_HOST: '127.0.0.1',
+        MUSTER_HTTP_PORT: '0',
+      };
       const config: NodeConfig = readConfig({ flags: {}, env: { ...env, ...changed }, file: undefined });
       return startNode(config, log);
     };
@@ -103,6 +108,22 @@ describe.skipIf(composed === undefined)('coordinators and workers with the users
     expect((await worker.topics.list()).map(({ name }) => name)).toEqual(['orders']);
     await consumer.close();
     await producer.close();
+
+    // What they did can be seen, by whoever may reach the port that compose.yaml names.
+    const pages = await Promise.all(
+      nodes.map(async ({ httpPort }) => {
+        const ready = await fetch(`http://127.0.0.1:${httpPort}/readyz`);
+        expect([ready.status, await ready.json()]).toMatchObject([200, { isReady: true, isConnected: true }]);
+        return await (await fetch(`http://127.0.0.1:${httpPort}/metrics`)).text();
+      }),
+    );
+    const summed = (series: RegExp) =>
+      pages.reduce((sum, page) => sum + Number(new RegExp(`^${series.source} (.+)$`, 'm').exec(page)?.[1] ?? 0), 0);
+    expect(summed(/muster_requests_total{api="commit",error="NONE",[^}]*}/)).toBeGreaterThanOrEqual(numbers.length);
+    expect(summed(/muster_partitions{state="owned",[^}]*}/)).toBe(50);
+    expect(summed(/muster_group_lag_messages{group="billing",topic="orders",[^}]*}/)).toBe(0);
+    expect(summed(/muster_rebalances_total{cause="member-joined",[^}]*}/)).toBeGreaterThan(0);
+    expect(summed(/muster_nats_connected{[^}]*}/)).toBe(nodes.length);
     await admin.topics.delete('orders');
     expect(await admin.topics.list()).toEqual([]);
   });

@@ -20,13 +20,13 @@ const text = StringCodec();
 const example = await readExampleEnvironment();
 const composed = await readCompose();
 
-describe.skipIf(composed === undefined)('a cluster of three servers with this configuration', () => {
+describe('a cluster of three servers with this configuration', () => {
   let servers: DeployedServers;
   const connections: NatsConnection[] = [];
 
   beforeAll(async () => {
     const { path } = await resolveNatsServer();
-    const environments = Object.entries(composed?.services ?? {})
+    const environments = Object.entries(composed.services)
       .filter(([name]) => name.startsWith('nats-'))
       .map(([, { environment }]) => filledIn(environment, example));
     servers = await startDeployedServers(path, environments);

@@ -10,7 +10,6 @@ import { promisify } from 'node:util';
 import { resolveNatsServer } from '@muster/nats-server';
 import { describe, expect, it } from 'vitest';
 import {
-  type Compose,
   DEPLOY,
   type Environment,
   filledIn,
@@ -22,11 +21,10 @@ import {
 
 const run = promisify(execFile);
 const example = await readExampleEnvironment();
-const found = await readCompose();
-const composed: Compose = found ?? { services: {}, volumes: {} };
+const composed = await readCompose();
 const servicesOf = (prefix: string) => Object.entries(composed.services).filter(([name]) => name.startsWith(prefix));
 
-describe.skipIf(found === undefined)('the compose file', () => {
+describe('the compose file', () => {
   it('has three NATS servers and three coordinators, each with a name of its own', () => {
     const names = (prefix: string, key: string) => servicesOf(prefix).map(([, { environment }]) => environment[key]);
     expect(names('nats-', 'NATS_SERVER_NAME')).toEqual(['nats-1', 'nats-2', 'nats-3']);
@@ -92,7 +90,7 @@ describe('the image', () => {
   });
 });
 
-describe.skipIf(found === undefined)('the configuration of the NATS servers', () => {
+describe('the configuration of the NATS servers', () => {
   const environmentOf = (name: string) => filledIn(composed.services[name]?.environment ?? {}, example);
   const check = async (environment: Environment) => {
     const { path } = await resolveNatsServer();

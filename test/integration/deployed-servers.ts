@@ -5,14 +5,14 @@
  * Changes nothing of the files: what differs from a container (addresses, store) goes through the same environment.
  */
 
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
+import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 
 export const DEPLOY = fileURLToPath(new URL('../../deploy/', import.meta.url));
@@ -37,26 +37,9 @@ const compose = z.object({
 export type Compose = z.output<typeof compose>;
 export type Environment = Readonly<Record<string, string>>;
 
-/** @returns compose.yaml as it stands; undefined where this machine has nothing that reads YAML */
-export async function readCompose(): Promise<Compose | undefined> {
-  const path = join(DEPLOY, 'compose.yaml');
-  const value = (await withYamlPackage(path)) ?? (await withPython(path));
-  return value === undefined ? undefined : compose.parse(value);
-}
-
-async function withYamlPackage(path: string): Promise<unknown> {
-  const name = 'yaml';
-  const yaml: unknown = await import(name).catch(() => undefined);
-  if (typeof yaml !== 'object' || yaml === null || !('parse' in yaml) || typeof yaml.parse !== 'function')
-    return undefined;
-  return yaml.parse(await readFile(path, 'utf8'), { merge: true });
-}
-
-async function withPython(path: string): Promise<unknown> {
-  const script = 'import json, sys, yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1]))))';
-  const run = promisify(execFile)('python3', ['-c', script, path]).catch(() => undefined);
-  const printed = await run;
-  return printed === undefined ? undefined : JSON.parse(printed.stdout);
+/** @returns compose.yaml as it stands */
+export async function readCompose(): Promise<Compose> {
+  return compose.parse(parseYaml(await readFile(join(DEPLOY, 'compose.yaml'), 'utf8'), { merge: true }));
 }
 
 /** @returns the variables of .env.example */

@@ -4,14 +4,14 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { resolveNatsServer, startNatsCluster } from '@muster/nats-server';
 import { connect } from 'nats';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { newestVersion } from '../contract/versions.js';
-import { type Process, startMusterNode, until } from '../world/processes.js';
+import { type LogLine, type Process, startMusterNode, until, WAIT_MS } from '../world/processes.js';
 import { RealCluster } from '../world/real-cluster.js';
 
 const warningOfOldServer = 'this nats-server is too old for a cluster: one server, development only';
@@ -25,7 +25,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'muster-test-'));
   closing.push(() => rm(folder, { recursive: true, force: true }));
   const url = `nats://127.0.0.1:${await closedPort()}`;
-  unreachable = { url, node: start('--servers', url) };
+  unreachable = { url, node: start('--servers', url, '--http-port', '0') };
 });
 afterAll(async () => {
   for (const close of closing.splice(0).reverse()) await close();
@@ -75,7 +75,32 @@ async function startPlainServer(...flags: readonly string[]): Promise<string> {
   return url;
 }
 
+describe('a node that waits for NATS', () => {
+  it('says that it is alive and not ready', async () => {
+    const { log } = unreachable.node;
+    await until(
+      'it listens',
+      () => log.of('telling over HTTP: /livez, /readyz, /metrics').length > 0,
+      WAIT_MS,
+      () => log.text,
+    );
+    const { port } = log.of('telling over HTTP: /livez, /readyz, /metrics')[0] as LogLine & { readonly port: number };
+    const codeOf = async (path: string) => (await fetch(`http://127.0.0.1:${port}/${path}`)).status;
+    expect([await codeOf('livez'), await codeOf('readyz'), await codeOf('metrics')]).toEqual([200, 503, 200]);
+  });
+});
+
 describe('a node refuses to start', () => {
+  it('where it cannot tell how it is, because the port is taken', async () => {
+    const taken = createServer();
+    closing.push(() => taken.close());
+    await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
+    const { port } = taken.address() as AddressInfo;
+    const { code, said } = await outcomeOf(start('--servers', unreachable.url, '--http-port', String(port)));
+    expect(code).toBe(1);
+    expect(said).toContain(`nobody can listen on 127.0.0.1:${port}`);
+  });
+
   it('with an option that does not exist, and names it and those that do', async () => {
     const path = join(folder, 'node.json');
     await writeFile(path, JSON.stringify({ servers: ['nats://127.0.0.1:1'], groupMaxSiez: 10 }));

@@ -11,6 +11,7 @@ import { encodeNotice } from '@muster/protocol';
 import type { Logger } from 'pino';
 import { makeClusterLog } from './cluster-log.js';
 import { serveClusterRequests } from './cluster-requests.js';
+import { noMeter } from './observe/meter.js';
 import type { NodePartitions } from './partition-host.js';
 import { makeRefusalLog } from './refusal-log.js';
 import type { NodeIdentity, ServingPorts } from './serving.js';
@@ -37,7 +38,7 @@ export function assembleNode(
   settings: ClusterSettings = clusterSettingsDefaults,
 ): AssembledNode {
   const { node, incarnation, subjects, logId, partitionCount } = identity;
-  const { bus, leases, clock, random } = ports;
+  const { bus, leases, clock, random, meter = noMeter } = ports;
   const mayServe = (partition: Partition) => cluster.ownership.admit(partition);
   const serving = assembleServing(
     identity,
@@ -51,6 +52,7 @@ export function assembleNode(
       onStall: (stalledMs, since) => {
         const detail = `the process stood still for ${Math.round(stalledMs)} ms`;
         log.warn(detail);
+        meter.stoodStill(stalledMs);
         cluster.stalled(detail, since);
       },
       graceMs: settings.observerWaitMs + 1_000,
@@ -62,6 +64,7 @@ export function assembleNode(
   const over = new Promise<string>((resolve) => {
     endOver = resolve;
   });
+  const writeLine = makeClusterLog(log, clock);
   const cluster = new ClusterNode({
     node,
     incarnation,
@@ -73,7 +76,10 @@ export function assembleNode(
     random,
     settings,
     host: partitions,
-    report: makeClusterLog(log, clock),
+    report: (report) => {
+      meter.reported(report.kind);
+      writeLine(report);
+    },
     onOver: endOver,
     onServing: (partition: Partition, epoch: Epoch) => {
       const notice = { kind: 'coordinator', generationId: -1, epoch, log: logId, node } as const;
@@ -89,6 +95,7 @@ export function assembleNode(
     cluster,
     runtimes: () => partitions.all(),
     mayServe,
+    meter,
     onRefused: makeRefusalLog(log, clock),
   });
   const stop = () => {

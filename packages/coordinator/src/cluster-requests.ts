@@ -5,6 +5,7 @@
 import type { Bus, BusMessage, ClusterNode } from '@muster/cluster';
 import type { Answer, ErrorName, ListRequest, LogId, NodeId, Partition, RequestHead, Subjects } from '@muster/protocol';
 import { clusterApis, encodeReply, epoch, parseRequest, partitionOf } from '@muster/protocol';
+import type { NodeMeter } from './observe/meter.js';
 import type { PartitionRuntime } from './partition-runtime.js';
 
 export type ClusterRequestsOptions = {
@@ -16,6 +17,8 @@ export type ClusterRequestsOptions = {
   readonly cluster: Pick<ClusterNode, 'ownerOf' | 'hint'>;
   readonly runtimes: () => Iterable<PartitionRuntime>;
   readonly mayServe: (partition: Partition) => boolean;
+  /** Who counts; nobody by default. */
+  readonly meter?: Pick<NodeMeter, 'answered'>;
   readonly onRefused: (refusal: {
     readonly subject: string;
     readonly error: ErrorName;
@@ -46,13 +49,15 @@ function answerFind(options: ClusterRequestsOptions, message: BusMessage): void 
   const owner = cluster.ownerOf(partition);
   const fields = { partition, partitionCount, nodeId: owner?.node ?? '', ownerEpoch: owner?.epoch ?? 0 };
   const error = owner === undefined ? 'COORDINATOR_NOT_AVAILABLE' : 'NONE';
+  options.meter?.answered('find', error);
   reply(options, message, encode(options, parsed.head.id, { error }, fields));
 }
 
 function answerList(options: ClusterRequestsOptions, message: BusMessage): void {
-  const { runtimes, mayServe } = options;
+  const { runtimes, mayServe, meter } = options;
   const parsed = parseRequest(clusterApis.list, message.payload);
   if (parsed.kind === 'refused') return refuse(options, message, parsed);
+  meter?.answered('list', 'NONE');
   const served = [...runtimes()].filter((runtime) => mayServe(runtime.partition));
   if (parsed.body.stable !== true) return listSome(options, message, parsed, served);
   // O7: each partition answers for itself as soon as it is proven, so that a stalled one holds up no other.
@@ -87,6 +92,7 @@ function refuse(
   refusal: { readonly id: string; readonly error: ErrorName; readonly detail: string },
 ): void {
   const { id, error, detail } = refusal;
+  options.meter?.answered('unreadable', error);
   options.onRefused({ subject: message.subject, error, detail });
   reply(options, message, encode(options, id, { error, detail }, {}));
 }

@@ -78,6 +78,23 @@ const schema = z
       .max(65_536)
       .default(groupConfigDefaults.offsetMetadataMaxLength)
       .describe('longest metadata text of a commit, in UTF-16 units as Kafka counts'),
+    httpPort: z
+      .int()
+      .min(0)
+      .max(65_535)
+      .optional()
+      .describe('port for /livez, /readyz and /metrics (Prometheus); none by default, 0 for any that is free'),
+    httpHost: z
+      .string()
+      .min(1)
+      .default('127.0.0.1')
+      .describe('address that it listens on; nothing there asks for a password'),
+    lagGroupsMax: z
+      .int()
+      .min(0)
+      .max(100_000)
+      .default(1_000)
+      .describe('groups whose lag is told in /metrics at the most; 0 for none'),
     logLevel: z
       .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
       .default('info')
@@ -156,7 +173,10 @@ export function readConfig(sources: ConfigSources): NodeConfig {
   for (const key of Object.keys(file)) if (!isKey(key)) problems.push(unknownKey(key, 'the file'));
   for (const name of Object.keys(sources.env)) {
     // MUSTER_CACHE_DIR and the like belong to other parts; a misspelt option of the node should not pass unseen.
-    if (/^MUSTER_(GROUP|OFFSETS?|LOG|SHUTDOWN)_/.test(name) && !configOptions.some(({ env }) => env === name)) {
+    if (
+      /^MUSTER_(GROUP|OFFSETS?|LOG|SHUTDOWN|HTTP|LAG)_/.test(name) &&
+      !configOptions.some(({ env }) => env === name)
+    ) {
       problems.push(`${name} in the environment is no option`);
     }
   }

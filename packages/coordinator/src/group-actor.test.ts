@@ -19,6 +19,9 @@ class ActorScene {
   readonly notices: GroupNotice[] = [];
   readonly appended: (readonly unknown[])[] = [];
   readonly quarantined: GroupCommand[] = [];
+  /** `api ERROR ms` of everything that was counted. */
+  readonly counted: string[] = [];
+  readonly rounds: string[] = [];
   readonly slot: GroupSlot = { groupId: group, group: undefined };
   isServing = true;
   woken = 0;
@@ -54,6 +57,8 @@ class ActorScene {
       },
       barrier: (onDurable) => this.#barriers.push(onDurable),
       answer: (to, ref, answer, fields) => this.said.push({ to, ref, answer, fields }),
+      answered: (api, error, waitedMs) => this.counted.push(`${api} ${error} ${waitedMs ?? '-'}`),
+      rebalanced: ({ cause }) => this.rounds.push(cause),
       notify: (_group, notice) => this.notices.push(notice),
       wake: () => {
         this.woken += 1;
@@ -464,5 +469,38 @@ describe('time', () => {
     const { woken } = scene;
     scene.actor.thaw(0);
     expect(scene.woken).toBe(woken + 1);
+  });
+});
+
+describe('what is counted', () => {
+  test('is every answer once, with how long it took from when it came in until it was durable', () => {
+    const scene = new ActorScene();
+    scene.ask('commit', 'r1');
+    scene.advance(40);
+    scene.offer('commit', 'r1', {}, 'elsewhere');
+    scene.turns();
+    expect(scene.counted).toEqual([]);
+    scene.durable();
+    expect(scene.counted).toEqual(['commit NONE 40']);
+  });
+
+  test('is a refusal for want of room, too', () => {
+    const scene = new ActorScene();
+    scene.offer('commit', 'huge', {}, 'inbox', nodeLimits.mailboxBytesMax + 1);
+    expect(scene.counted).toEqual(['commit THROTTLING_QUOTA_EXCEEDED -']);
+    expect(scene.actor.openCount).toBe(0);
+  });
+
+  test('is every round that ends, with what began it; what waits for others is open until then', () => {
+    const scene = new ActorScene();
+    scene.ask('join', 'j');
+    expect([scene.actor.openCount, scene.rounds]).toEqual([1, []]);
+    scene.completeRound();
+    expect([scene.actor.openCount, scene.rounds]).toEqual([0, []]);
+    const joined = scene.said[0]?.fields as RepliedJoin | undefined;
+    const memberOfRound = memberId(joined?.memberId ?? '');
+    const assignments = [{ memberId: memberOfRound, assignment: new Uint8Array([1]) }];
+    scene.ask('sync', 's', { memberId: memberOfRound, generationId: generation(1), assignments });
+    expect(scene.rounds).toEqual(['member-joined']);
   });
 });

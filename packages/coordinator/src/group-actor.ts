@@ -13,6 +13,7 @@ import type { TimerHandle, TimerOf, TimerWheel } from '@muster/actor';
 import { Mailbox, ReplyGate, TimerTable } from '@muster/actor';
 import type {
   Effects,
+  Group,
   GroupCommand,
   GroupNotice,
   GroupReply,
@@ -22,7 +23,7 @@ import type {
   TurnContext,
 } from '@muster/group';
 import { encodeRecord, handle } from '@muster/group';
-import type { Answer, ErrorName, GroupId, MemberId, MonotonicMs, RequestId } from '@muster/protocol';
+import type { Answer, ApiName, ErrorName, GroupId, MemberId, MonotonicMs, RequestId } from '@muster/protocol';
 import { nodeLimits } from './limits.js';
 
 /** A timer as the wheel hands it back. */
@@ -36,6 +37,10 @@ export interface ActorOutlet {
   barrier(onDurable: () => void): void;
   /** Sends an answer to the return address of a request. */
   answer(returnAddress: string, ref: RequestId, answer: Answer, fields: object): void;
+  /** A request has its answer, `waitedMs` after it was taken in; undefined where it was not. */
+  answered(api: ApiName, error: ErrorName, waitedMs?: number): void;
+  /** A round of the group has ended (its entry in the group's history). */
+  rebalanced(round: Group['rebalances'][number]): void;
   /** Tells every member of the group. */
   notify(group: GroupId, notice: GroupNotice): void;
   /** The actor has work: it wants a visit of the turn loop. */
@@ -51,6 +56,7 @@ export interface ActorOutlet {
 }
 
 type Letter = { readonly request: GroupRequest; readonly expiresAt: number };
+type OpenRequest = { returnAddress: string; readonly api: ApiName; readonly since: MonotonicMs };
 type Output =
   | { readonly kind: 'reply'; readonly reply: GroupReply }
   | { readonly kind: 'notice'; readonly notice: GroupNotice };
@@ -63,8 +69,8 @@ export class GroupActor {
   readonly #outlet: ActorOutlet;
   readonly #mailbox = new Mailbox<Letter>(mailboxLimits);
   readonly #orders: GroupCommand[] = [];
-  /** Return addresses of requests that have been accepted and not answered. */
-  readonly #open = new Map<RequestId, string>();
+  /** Requests that have been accepted and not answered. */
+  readonly #open = new Map<RequestId, OpenRequest>();
   readonly #gate: ReplyGate<Output>;
   readonly #timers: TimerTable<GroupActor, GroupTimer['kind'], MemberId>;
   #isQuarantined = false;
@@ -83,19 +89,22 @@ export class GroupActor {
    * @param bytes size of the request on the wire
    */
   offer(request: GroupRequest, returnAddress: string, deadlineMs: number, bytes: number): void {
-    const { ref } = request;
-    if (this.#open.has(ref)) {
+    const { ref, api } = request;
+    const open = this.#open.get(ref);
+    if (open !== undefined) {
       // C1: the same request again. It waits already; only its return address may have changed. Turns that were refused for want of
       // a proof are taken up again at the latest now.
-      this.#open.set(ref, returnAddress);
+      open.returnAddress = returnAddress;
       if (this.hasWork) this.#outlet.wake(this);
       return;
     }
-    const letter = { request, expiresAt: this.#outlet.now() + deadlineMs };
+    const since = this.#outlet.now();
+    const letter = { request, expiresAt: since + deadlineMs };
     if (this.#open.size >= nodeLimits.openRequestsMax || !this.#mailbox.offer(letter, bytes)) {
+      this.#outlet.answered(api, overloaded.error);
       return this.#outlet.answer(returnAddress, ref, overloaded, {});
     }
-    this.#open.set(ref, returnAddress);
+    this.#open.set(ref, { returnAddress, api, since });
     this.#outlet.wake(this);
   }
 
@@ -154,6 +163,11 @@ export class GroupActor {
     this.#carryOut(effects);
   }
 
+  /** How many requests were taken in and have no answer yet. */
+  get openCount(): number {
+    return this.#open.size;
+  }
+
   /** Whether something waits for a turn. */
   get hasWork(): boolean {
     return this.#mailbox.count > 0 || this.#orders.length > 0;
@@ -181,8 +195,10 @@ export class GroupActor {
 
   #turn(command: GroupCommand): void {
     if (this.#isQuarantined) return;
+    const history = this.slot.group?.rebalances;
     try {
       const effects = handle(this.slot, command, this.#outlet.context());
+      this.#noteRebalance(history);
       this.#carryOut(effects, command);
     } catch (error) {
       this.#isQuarantined = true;
@@ -191,6 +207,13 @@ export class GroupActor {
       this.#refuseOpenIfQuarantined();
       this.#outlet.quarantined(this, command, error);
     }
+  }
+
+  /** A turn that ends a round puts it into the group's history, which is never changed in place. */
+  #noteRebalance(before: Group['rebalances'] | undefined): void {
+    const rebalances = this.slot.group?.rebalances;
+    const last = rebalances === before ? undefined : rebalances?.at(-1);
+    if (last !== undefined) this.#outlet.rebalanced(last);
   }
 
   #carryOut(effects: Effects, command?: GroupCommand): void {
@@ -248,10 +271,11 @@ export class GroupActor {
 
   /** A1 */
   #answerOnce(ref: RequestId, answer: Answer, fields: object): void {
-    const returnAddress = this.#open.get(ref);
-    if (returnAddress === undefined) return;
+    const open = this.#open.get(ref);
+    if (open === undefined) return;
     this.#open.delete(ref);
-    this.#outlet.answer(returnAddress, ref, answer, fields);
+    this.#outlet.answered(open.api, answer.error, this.#outlet.now() - open.since);
+    this.#outlet.answer(open.returnAddress, ref, answer, fields);
   }
 
   #restIfIdle(): void {

@@ -20,16 +20,21 @@ import {
 } from '@muster/nats';
 import type { Incarnation, NodeId } from '@muster/protocol';
 import { incarnation as incarnationOf, monotonicMs, nodeId, Subjects } from '@muster/protocol';
+import type { NatsConnection } from 'nats';
 import type { Logger } from 'pino';
-import { assembleNode } from './assembly.js';
+import { type AssembledNode, assembleNode } from './assembly.js';
 import type { NodeConfig } from './config.js';
+import type { NodeMeter } from './observe/meter.js';
+import { observe } from './observe/observation.js';
 import { obeyRecord, obeyStreams } from './restore/obey.js';
 
 export type RunningNode = {
   readonly node: NodeId;
   readonly incarnation: Incarnation;
-  /** Whether it knows the cluster and serves what it owns. */
+  /** Whether it knows the cluster, serves what it owns, and is not leaving. */
   readonly isReady: () => boolean;
+  /** Where it tells over HTTP how it is; undefined where it does not. */
+  readonly httpPort: number | undefined;
   readonly counts: () => Readonly<Record<string, number>>;
   /** Gives everything away and leaves, within the configured grace. */
   readonly drain: () => Promise<void>;
@@ -46,7 +51,7 @@ const random = new SystemRandom();
 /**
  * Starts a node.
  * @throws NatsConnectError, ServerUnfit, LeaseStreamError, ClusterRecordMismatch, ClusterRecordLost, LogRestoring, NodeIdInUse,
- *   LogStreamError: each says what was found and what is allowed
+ *   LogStreamError, StatusPortUnavailable: each says what was found and what is allowed
  */
 export async function startNode(config: NodeConfig, log: Logger): Promise<RunningNode> {
   const node = nodeId(
@@ -57,76 +62,109 @@ export async function startNode(config: NodeConfig, log: Logger): Promise<Runnin
   );
   const incarnation = incarnationOf(random.id());
   const nodeLog = log.child({ node, cluster: config.cluster });
-  nodeLog.info({ servers: config.servers }, 'connecting to NATS');
-  const connection = await connectNats({ ...connectOptions(config), name: `muster-${node}` });
-  const bus = new NatsBus(connection, {
-    onProblem: (problem) => logProblem(nodeLog, problem),
-  });
-  const subjects = new Subjects(config.cluster);
-  const endings: (() => void | Promise<void>)[] = [];
+  const endings: Ending[] = [];
+  const endAll = async () => {
+    for (const end of endings.splice(0).reverse()) await end();
+  };
   try {
-    const server = await requireServer(connection);
-    const replicas = config.replicas ?? (server.clusterName === undefined ? 1 : 3);
-    if (replicas === 1 && tooOldFor(server.version, 3) !== undefined) {
-      nodeLog.warn(
-        { server: server.version },
-        'this nats-server is too old for a cluster: one server, development only',
-      );
-    }
-    const { cluster } = config;
-    const leases = await openLeaseStore(connection, { cluster, replicas, existingReplicas: 'any' });
-    const record = await obeyRecord(connection, leases, { clock, random }, config, replicas);
-    const { partitionCount, streamCount } = record;
-    // Only the record has told how many replicas there must be.
-    await openLeaseStore(connection, { cluster, replicas: record.replicas });
-    const placement = await obeyStreams(connection, leases, clock, { cluster, subjects }, record);
-    const store = new JetStreamLogStore(connection, placement);
-
-    const identity = {
+    // Before anything else: a probe sees a node that waits for NATS.
+    const observation = await observe(config, { node, incarnation }, nodeLog);
+    endings.push(observation.close);
+    nodeLog.info({ servers: config.servers }, 'connecting to NATS');
+    const connection = await connectNats({ ...connectOptions(config), name: `muster-${node}` });
+    endings.push(() => connection.close());
+    const bus = new NatsBus(connection, { onProblem: (problem) => logProblem(nodeLog, problem) });
+    const parts = await joinCluster({
+      config,
       node,
       incarnation,
-      subjects,
-      logId: record.logId,
-      partitionCount,
-      epochFloor: record.epochFloor,
-    };
-    const ports = { bus, store, room: store, leases, clock, random, defer: setImmediate };
-    const parts = assembleNode(identity, ports, toGroupConfig(config, record.generationFloor), nodeLog);
-    endings.push(parts.stop);
-    await parts.cluster.start();
-    endings.push(await startService(connection, { cluster, node, incarnation }));
-    nodeLog.info({ server: server.version, partitionCount, streamCount, replicas: record.replicas }, 'node started');
-
-    const stop = async () => {
-      for (const end of endings.splice(0)) await end();
-      await connection.close();
-    };
+      connection,
+      bus,
+      log: nodeLog,
+      meter: observation.meter,
+    });
+    endings.push(parts.leave);
+    let isDraining = false;
+    const counts = () => parts.cluster.ownership.counts();
+    const isReady = () => parts.cluster.isReady && !isDraining;
+    observation.follow({ isReady, isConnected: () => bus.connected, counts, partitions: parts.partitions });
     return {
       node,
       incarnation,
-      isReady: () => parts.cluster.isReady,
-      counts: () => parts.cluster.ownership.counts(),
+      isReady,
+      httpPort: observation.port,
+      counts,
       over: parts.over,
-      stop,
+      stop: endAll,
       drain: async () => {
-        const others = parts.cluster.nodes.filter((other) => other !== node).length;
-        const graceMs = config.shutdownGraceMs;
-        if (others > 0) nodeLog.info({ others }, 'draining: every partition is handed over');
-        else
-          nodeLog.warn(
-            { graceMs },
-            'draining, but no other node is there: serving on until the grace period is nearly over',
-          );
+        isDraining = true;
+        sayThatItDrains(parts.cluster, node, config.shutdownGraceMs, nodeLog);
         await parts.cluster.drain(monotonicMs(clock.now() + config.shutdownGraceMs));
         await bus.roundTrip(1_000);
-        await stop();
+        await endAll();
         nodeLog.info('drained');
       },
     };
   } catch (cause) {
-    for (const end of endings.splice(0)) await end();
-    await connection.close();
+    await endAll();
     throw cause;
+  }
+}
+
+type Ending = () => void | Promise<void>;
+
+type Joining = {
+  readonly config: NodeConfig;
+  readonly node: NodeId;
+  readonly incarnation: Incarnation;
+  readonly connection: NatsConnection;
+  readonly bus: NatsBus;
+  readonly log: Logger;
+  readonly meter: NodeMeter;
+};
+
+/** Obeys the cluster record, or writes the first one, and takes part. */
+async function joinCluster(joining: Joining): Promise<AssembledNode & { readonly leave: Ending }> {
+  const { config, node, incarnation, connection, bus, log, meter } = joining;
+  const { cluster } = config;
+  const subjects = new Subjects(cluster);
+  const server = await requireServer(connection);
+  const replicas = config.replicas ?? (server.clusterName === undefined ? 1 : 3);
+  if (replicas === 1 && tooOldFor(server.version, 3) !== undefined) {
+    log.warn({ server: server.version }, 'this nats-server is too old for a cluster: one server, development only');
+  }
+  const leases = await openLeaseStore(connection, { cluster, replicas, existingReplicas: 'any' });
+  const record = await obeyRecord(connection, leases, { clock, random }, config, replicas);
+  const { partitionCount, streamCount, logId, epochFloor } = record;
+  // Only the record has told how many replicas there must be.
+  await openLeaseStore(connection, { cluster, replicas: record.replicas });
+  const placement = await obeyStreams(connection, leases, clock, { cluster, subjects }, record);
+  const store = new JetStreamLogStore(connection, placement);
+
+  const identity = { node, incarnation, subjects, logId, partitionCount, epochFloor };
+  const ports = { bus, store, room: store, leases, clock, random, defer: setImmediate, meter };
+  const parts = assembleNode(identity, ports, toGroupConfig(config, record.generationFloor), log);
+  try {
+    await parts.cluster.start();
+    const stopService = await startService(connection, { cluster, node, incarnation });
+    log.info({ server: server.version, partitionCount, streamCount, replicas: record.replicas }, 'node started');
+    const leave = async () => {
+      parts.stop();
+      await stopService();
+    };
+    return { ...parts, leave };
+  } catch (cause) {
+    parts.stop();
+    throw cause;
+  }
+}
+
+function sayThatItDrains(cluster: AssembledNode['cluster'], node: NodeId, graceMs: number, log: Logger): void {
+  const others = cluster.nodes.filter((other) => other !== node).length;
+  if (others > 0) log.info({ others }, 'draining: every partition is handed over');
+  else {
+    const what = 'draining, but no other node is there: serving on until the grace period is nearly over';
+    log.warn({ graceMs }, what);
   }
 }
 

@@ -33,6 +33,7 @@ import type { ActorOutlet, GroupTimerOf } from './group-actor.js';
 import { GroupActor } from './group-actor.js';
 import { nodeLimits } from './limits.js';
 import type { LoadedGroup } from './loader.js';
+import type { NodeMeter } from './observe/meter.js';
 
 /** What the node gives every partition. */
 export type NodeParts = {
@@ -45,6 +46,7 @@ export type NodeParts = {
   readonly context: () => TurnContext;
   readonly mayServe: (partition: Partition) => boolean;
   readonly onRequest: (runtime: PartitionRuntime, message: BusMessage) => void;
+  readonly meter: NodeMeter;
   readonly onUndeliverable: (returnAddress: string, cause: unknown) => void;
   readonly onQuarantine: (group: GroupId, command: GroupCommand, error: unknown) => void;
 };
@@ -97,6 +99,7 @@ export class PartitionRuntime implements LogListener {
     let actor = this.#actors.get(groupId);
     if (this.#room === 'scarce' && actor?.slot.group === undefined && createsGroups.has(request.api)) {
       const detail = 'the log stream is nearly full: no new groups are taken in';
+      this.#parts.meter.answered(request.api, 'KAFKA_STORAGE_ERROR');
       return this.answer(returnAddress, request.ref, { error: 'KAFKA_STORAGE_ERROR', detail }, {});
     }
     if (actor === undefined) {
@@ -145,6 +148,18 @@ export class PartitionRuntime implements LogListener {
   /** How many groups are in memory. */
   get groupCount(): number {
     return this.#actors.size;
+  }
+
+  /** @returns every group in memory at this moment, for a look inside; not to be changed */
+  *slots(): Generator<GroupSlot> {
+    for (const { slot } of this.#actors.values()) yield slot;
+  }
+
+  /** How many requests were taken in and have no answer yet. */
+  get openCount(): number {
+    let count = 0;
+    for (const actor of this.#actors.values()) count += actor.openCount;
+    return count;
   }
 
   /** R2: stops listening; time stands still from `since` on. */
@@ -232,6 +247,8 @@ export class PartitionRuntime implements LogListener {
       barrier: (onDurable) => log.barrier(onDurable),
       answer: (returnAddress: string, ref: RequestId, answer, fields) =>
         this.answer(returnAddress, ref, answer, fields),
+      answered: (api, error, waitedMs) => parts.meter.answered(api, error, waitedMs),
+      rebalanced: ({ cause, durationMs }) => parts.meter.rebalanced(cause, durationMs),
       notify: (group, notice) => this.#notify(group, notice),
       wake: (actor) => parts.loop.schedule(actor),
       quarantined: (actor, command, error) => this.#quarantined(actor.groupId, command, error),
@@ -246,6 +263,7 @@ export class PartitionRuntime implements LogListener {
 
   #quarantined(group: GroupId, command: GroupCommand, error: unknown): void {
     this.#hasQuarantined = true;
+    this.#parts.meter.quarantined();
     this.#parts.onQuarantine(group, command, error);
     // R4: a checkpoint under way cannot leave the group out, so it must not come to its end: the log is loaded anew instead.
     if (this.log.checkpointRunning) this.lost('broken', `a turn of ${group} threw during a checkpoint`);

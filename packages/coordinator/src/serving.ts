@@ -11,6 +11,8 @@ import { wallMs } from '@muster/protocol';
 import type { Logger } from 'pino';
 import { makeIngress } from './ingress.js';
 import { nodeLimits } from './limits.js';
+import { measuredLogStore } from './observe/measured-log-store.js';
+import { type NodeMeter, noMeter } from './observe/meter.js';
 import { NodePartitions } from './partition-host.js';
 import { makeRefusalLog } from './refusal-log.js';
 import { TurnEngine } from './turn-engine.js';
@@ -33,6 +35,8 @@ export type ServingPorts = {
   readonly random: Random;
   /** Runs later, after pending input: `setImmediate` in a process. */
   readonly defer: (run: () => void) => void;
+  /** Who counts; nobody by default. */
+  readonly meter?: NodeMeter;
 };
 
 /** What the owner of the partitions says, and hears. */
@@ -65,7 +69,8 @@ export function assembleServing(
   tickMs: number = nodeLimits.tickMs,
 ): Serving {
   const { node, incarnation, subjects, logId, partitionCount, epochFloor } = identity;
-  const { bus, store, room, clock, random, defer } = ports;
+  const { bus, room, clock, random, defer, meter = noMeter } = ports;
+  const store = meter === noMeter ? ports.store : measuredLogStore(ports.store, meter, clock);
   const { mayServe, onLaterEpoch, onLost, onStalled, onStall, graceMs } = owner;
   const context = (): TurnContext => ({
     now: clock.now(),
@@ -83,7 +88,11 @@ export function assembleServing(
     onThrow: (error) => log.error({ err: error }, 'a visit of the turn loop threw'),
     ...(onStall === undefined ? {} : { onStall }),
   });
-  const onRefused = makeRefusalLog(log, clock);
+  const logRefused = makeRefusalLog(log, clock);
+  const onRefused: typeof logRefused = (refusal) => {
+    meter.answered('unreadable', refusal.error);
+    logRefused(refusal);
+  };
   const partitions = new NodePartitions({
     node,
     incarnation,
@@ -102,6 +111,7 @@ export function assembleServing(
       wheel: engine.wheel,
       context,
       mayServe,
+      meter,
       onRequest: makeIngress({ subjects, partitionCount, logId, onRefused, onLaterEpoch }),
       onUndeliverable: (returnAddress, cause) => log.warn({ returnAddress, err: cause }, 'reply undeliverable'),
       onQuarantine: (group, command, error) =>
@@ -115,6 +125,7 @@ export function assembleServing(
     onFull: (partition) => log.error({ partition }, 'the log stream is full: nothing can be recorded'),
     onLoaded: (loaded) => {
       engine.waitForTimers();
+      meter.loaded(loaded);
       log.debug(loaded, 'partition loaded');
     },
   });

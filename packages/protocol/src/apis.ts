@@ -245,6 +245,9 @@ export const clusterApis = {
 /** Subject token of an API about one group. */
 export type ApiName = keyof typeof groupApis;
 
+/** Name of an API that any node answers. */
+export type ClusterApiName = keyof typeof clusterApis;
+
 /** @returns whether the token names an API about one group */
 export function isApiName(token: string): token is ApiName {
   return Object.hasOwn(groupApis, token);

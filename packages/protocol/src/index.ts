@@ -1,5 +1,6 @@
 export * from './apis.js';
 export * from './codec.js';
+export * from './commit-note.js';
 export * from './consumer-protocol.js';
 export * from './envelope.js';
 export * from './errors.js';

@@ -10,9 +10,8 @@
 
 import { setMaxListeners } from 'node:events';
 import type { CommitReply, GroupId } from '@muster/protocol';
-import { errorName } from '@muster/protocol';
+import { encodeCommitNote, errorName } from '@muster/protocol';
 import type { Cancel, Environment } from './clock.js';
-import { encodeCommitNote } from './commit-note.js';
 import type { CoordinatorClient } from './coordinator-client.js';
 import { asMusterError, MusterError, type MusterErrorCode } from './errors.js';
 import type { Lane } from './lane.js';
@@ -224,6 +223,11 @@ export class Committer {
       this.#flushInBackground();
       if (!this.#closing.signal.aborted) this.#armInterval();
     });
+  }
+
+  /** Commits what the lanes have marked, and nobody waits for it. */
+  soon(): void {
+    this.#flushInBackground();
   }
 
   #flushInBackground(): void {

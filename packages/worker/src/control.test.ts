@@ -137,7 +137,7 @@ describe('committing by offset', () => {
     const { value: message } = await consumer[Symbol.asyncIterator]().next();
     await clock.advance(1_000);
     await message?.commit();
-    const { parseCommitNote } = await import('./commit-note.js');
+    const { parseCommitNote } = await import('@muster/protocol');
     const commit = coordinator
       .of('commit')
       .at(-1)

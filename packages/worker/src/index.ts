@@ -9,6 +9,7 @@ export {
   roundRobinAssignor,
   stickyAssignor,
 } from '@muster/assignors';
+export { type CommitNote, encodeCommitNote, parseCommitNote } from '@muster/protocol';
 export {
   Admin,
   type ClusterDescription,
@@ -20,7 +21,6 @@ export {
 export type { Batch } from './batch.js';
 export { type Cancel, type Clock, type Environment, systemClock } from './clock.js';
 export { bytesCodec, type Codec, jsonCodec, msgpackCodec, stringCodec } from './codecs.js';
-export { type CommitNote, encodeCommitNote, parseCommitNote } from './commit-note.js';
 export type { CommitPolicy } from './committer.js';
 export { type CloseOptions, Consumer } from './consumer.js';
 export { type FailedPlace, HandlerFailedError, MusterError, type MusterErrorCode } from './errors.js';
