@@ -2,7 +2,8 @@ import { epoch, incarnation, type MonotonicMs, monotonicMs, nodeId, type Partiti
 import { SeededRandom, VirtualClock } from '@muster/testkit';
 import { describe, expect, test } from 'vitest';
 import { encodeLease, type LeaseState, leaseKey } from './lease-entry.js';
-import { Ownership, type OwnershipReport } from './ownership.js';
+import { Ownership } from './ownership.js';
+import type { OwnershipReport } from './ownership-report.js';
 import type { ClaimResult, LogTail, PartitionHost } from './partition-host.js';
 import { claimOrder, place } from './placement.js';
 import { type ClusterSettings, clusterSettingsDefaults } from './settings.js';

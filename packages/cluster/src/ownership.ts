@@ -2,7 +2,8 @@
  * Which partitions this node owns, and what it does about the others: claims, suspends, resumes, hands over.
  *
  * One pass over all partitions (`reconcile`) compares what is with what should be; it runs at every tick and after every event,
- * so no event is ever the only chance. What a partition *is* lies behind the port `PartitionHost`.
+ * so no event is ever the only chance. What a partition *is* lies behind the port `PartitionHost`; what proves ownership is
+ * proof.ts, when a claim is due claim-timing.ts, whom it may overtake claim-right.ts.
  *
  * W1: a partition is owned only through a claim of this incarnation (O1). W2: nothing is claimed whose last owner is live by
  * the leases (O4), which the claim checks again against the log itself. W3: a live owner gives a partition away only by its own
@@ -10,33 +11,20 @@
  */
 
 import type { Epoch, Incarnation, MonotonicMs, NodeId, Partition } from '@muster/protocol';
+import { claimRight } from './claim-right.js';
 import { ClaimTiming } from './claim-timing.js';
 import type { KnownOwner } from './known-owners.js';
 import { KnownOwners } from './known-owners.js';
 import type { Local, LocalCounts } from './local-partitions.js';
 import { LocalPartitions, none } from './local-partitions.js';
+import type { OwnershipReport } from './ownership-report.js';
 import type { ClaimResult, LogTail, PartitionHost } from './partition-host.js';
 import type { Placement } from './placement.js';
 import { claimOrder, place } from './placement.js';
 import type { Clock, Random } from './ports.js';
+import { Proof } from './proof.js';
 import type { ClusterSettings } from './settings.js';
 import type { View } from './view.js';
-
-export type OwnershipReport =
-  | {
-      readonly kind: 'claimed' | 'resumed';
-      readonly partition: Partition;
-      readonly epoch: Epoch;
-      readonly tookMs: number;
-    }
-  | { readonly kind: 'not-claimed'; readonly partition: Partition; readonly detail: string }
-  | { readonly kind: 'quarantined' | 'suspended' | 'lost'; readonly partition: Partition; readonly detail: string }
-  | {
-      readonly kind: 'handed-over';
-      readonly partition: Partition;
-      readonly target: NodeId | undefined;
-      tookMs: number;
-    };
 
 type Options = {
   readonly self: NodeId;
@@ -75,6 +63,7 @@ export class Ownership {
   readonly #locals: LocalPartitions;
   readonly #owners: KnownOwners;
   readonly #timing: ClaimTiming;
+  readonly #proof: Proof;
   /** Later reigns that clients have spoken of, and when we last looked into it (C2). */
   readonly #doubts = new Map<Partition, { readonly epoch: Epoch; readonly at: MonotonicMs }>();
   /** Hand-overs whose target reads ahead. */
@@ -96,6 +85,7 @@ export class Ownership {
     this.#locals = new LocalPartitions(options.partitionCount);
     this.#owners = new KnownOwners(options.partitionCount);
     this.#timing = new ClaimTiming(options.clock, options.settings);
+    this.#proof = new Proof(options);
   }
 
   /** @returns what this node owns, suspended or not, with the epoch of its claim */
@@ -130,7 +120,7 @@ export class Ownership {
   /** The owner has given the partition to us: claim at once, even where its Release did not land in time (O9). */
   offered(partition: Partition, by: KnownOwner): void {
     if (this.#locals.get(partition)?.kind !== 'none' || this.#isDraining || this.#isOver) return;
-    if (!this.#options.isConnected() || !this.#isLeaseProven()) return;
+    if (!this.#options.isConnected() || !this.#proof.ofLease) return;
     this.#owners.forget(partition);
     this.#claim(partition, by);
   }
@@ -180,7 +170,7 @@ export class Ownership {
 
   /** O3: looked at before every turn and whenever replies are released. */
   mayServe(partition: Partition): boolean {
-    return this.#locals.get(partition)?.kind === 'owned' && this.#options.isConnected() && this.#isProven(partition);
+    return this.#locals.get(partition)?.kind === 'owned' && this.#options.isConnected() && this.#proof.of(partition);
   }
 
   /**
@@ -261,7 +251,7 @@ export class Ownership {
     // A partition whose owner is known to be dead waits for nobody; of an unknown one we first listen who claims to have it.
     const listenedMs = now - Math.max(this.#startedAt, view.stableSince);
     const isListening = owner === undefined && listenedMs < settings.listenBeforeClaimMs;
-    if (isOwnedByOther || isListening || this.#isDraining || !isConnected() || !this.#isLeaseProven()) {
+    if (isOwnedByOther || isListening || this.#isDraining || !isConnected() || !this.#proof.ofLease) {
       this.#timing.settled(partition);
     } else if (this.#timing.isDue(partition, this.#rank(partition, self))) {
       if (this.#locals.counts.claiming < settings.claimsMax) this.#claim(partition);
@@ -280,20 +270,17 @@ export class Ownership {
   }
 
   #claim(partition: Partition, offeredBy?: KnownOwner): void {
-    const { host, view, self, incarnation, clock } = this.#options;
+    const { host, view, self, incarnation, clock, settings } = this.#options;
+    const { fencedBackoffMs: targetsTimeMs } = settings;
     const startedAt = clock.now();
     const claiming: Local = { kind: 'claiming' };
     this.#locals.become(partition, claiming);
     const mayClaim = (tail: LogTail): boolean => {
-      if (tail.released !== undefined) return tail.released.target === self || !this.#isFreshRelease(tail, partition);
-      const isOffered = tail.incarnation === offeredBy?.incarnation && tail.epoch === offeredBy.epoch;
-      // Our own earlier reign: given up, or released without the Release having landed.
-      const isOurs = tail.node === self && tail.incarnation === incarnation;
-      if (isOffered || isOurs) return true;
-      const isGone = view.isGone(tail.node, tail.incarnation);
+      const orphanMs = this.#timing.orphanMs(partition);
+      const right = claimRight(tail, { self, incarnation, view, offeredBy, orphanMs, targetsTimeMs });
       // O4: it may have started while our watch was behind. Its lease tells; the claim waits for that.
-      if (isGone === undefined) void this.#lookBeforeClaim(partition, tail);
-      return isGone === true;
+      if (right === 'unknown') void this.#lookBeforeClaim(partition, tail);
+      return right === 'yes';
     };
     void host.claim(partition, mayClaim).then((result) => {
       if (this.#locals.get(partition) === claiming) return this.#claimed(partition, result, startedAt);
@@ -307,14 +294,6 @@ export class Ownership {
     if (this.#isOver || this.#options.view.isGone(node, incarnation) !== true) return;
     this.#timing.foundFree(partition);
     this.reconcile();
-  }
-
-  /** A release to another node leaves that node its time (O9); afterwards the partition is anybody's. */
-  #isFreshRelease(tail: LogTail, partition: Partition): boolean {
-    const target = tail.released?.target;
-    const { view, settings } = this.#options;
-    const targetLives = target !== undefined && view.get(target)?.state === 'alive';
-    return targetLives && this.#timing.orphanMs(partition) < settings.fencedBackoffMs;
   }
 
   #claimed(partition: Partition, result: ClaimResult, startedAt: MonotonicMs): void {
@@ -341,11 +320,11 @@ export class Ownership {
   }
 
   #considerOwned(partition: Partition, local: Extract<Local, { kind: 'owned' }>): void {
-    const { clock, settings, view, self, isConnected, host, hasSameView } = this.#options;
+    const { clock, settings, view, self, isConnected, hasSameView } = this.#options;
     const now = clock.now();
     if (!isConnected()) return this.suspend(partition, 'no connection to NATS');
-    if (!this.#isProven(partition)) return this.suspend(partition, 'no proof of ownership is young enough');
-    this.#proveIfNeeded(partition, now, host, settings);
+    if (!this.#proof.of(partition)) return this.suspend(partition, 'no proof of ownership is young enough');
+    this.#proof.refresh(partition);
     const target = this.#placement[partition];
     if (local.isOffered || target === undefined || target === self) return;
     if (this.#locals.counts.releasing + this.#preparing >= settings.handOversMax || !hasSameView(target)) return;
@@ -362,14 +341,6 @@ export class Ownership {
     local.isOffered = false;
     const isStillDue = this.#locals.get(partition) === local && this.#placement[partition] === target;
     if (isStillDue && this.#options.hasSameView(target)) await this.#release(partition, target);
-  }
-
-  #proveIfNeeded(partition: Partition, now: MonotonicMs, host: PartitionHost, settings: ClusterSettings): void {
-    const halfLife = settings.proofMaxAgeMs / 2;
-    const leaseProof = this.#options.leaseProofSentAt();
-    const logProof = host.proofSentAt(partition);
-    const isLeaseOld = leaseProof === undefined || now - leaseProof > halfLife;
-    if (isLeaseOld && (logProof === undefined || now - logProof > halfLife / 2)) host.prove(partition);
   }
 
   #considerResume(partition: Partition, local: Extract<Local, { kind: 'suspended' }>): void {
@@ -418,18 +389,5 @@ export class Ownership {
 
   #forgetOurselves(partition: Partition): void {
     if (this.#owners.get(partition)?.node === this.#options.self) this.#owners.forget(partition);
-  }
-
-  #isLeaseProven(): boolean {
-    const { clock, settings, leaseProofSentAt } = this.#options;
-    const sentAt = leaseProofSentAt();
-    return sentAt !== undefined && clock.now() - sentAt < settings.proofMaxAgeMs;
-  }
-
-  #isProven(partition: Partition): boolean {
-    if (this.#isLeaseProven()) return true;
-    const { host, clock, settings } = this.#options;
-    const sentAt = host.proofSentAt(partition);
-    return sentAt !== undefined && clock.now() - sentAt < settings.proofMaxAgeMs;
   }
 }
