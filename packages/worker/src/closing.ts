@@ -6,10 +6,13 @@
  * Z1 every wait is bounded by what is left of the time; a quarter of it is kept for the last commit and the leave.
  * Z2 what runs gets `drainTimeoutMs`, as in a hand-over; three quarters of `timeoutMs` where the caller has said how long he will wait.
  * Z3 it never throws: what fails on the way is logged, and the end goes on.
+ * Z4 what is handled is committed although the group is in the middle of a round: while the others join, the old generation still counts;
+ *    once they have, only the new one does, and only after SyncGroup. So a round that is under way may end while handlers are drained, and a
+ *    SyncGroup is waited for where there is something to commit. What is handled already is committed before, for a host that kills early.
  */
 
 import type { Environment } from './clock.js';
-import type { ConsumerParts } from './consumer-parts.js';
+import { COMMIT_TIMEOUT_MS, type ConsumerParts } from './consumer-parts.js';
 import { MusterError, messageOf } from './errors.js';
 import type { HandedOut } from './handed-out.js';
 import { type Lane, placeOf } from './lane.js';
@@ -51,13 +54,20 @@ export async function closeInOrder<Value>(closing: Closing<Value>, options: Clos
   watchdog.stop();
   topicWatch.stop();
   handedOut.giveUpAbandoned();
+  const untilReserveMs = () => Math.max(0, leftMs() - reserveMs);
+  const owned = () => [...ownership.lanes()].filter((lane) => !lane.signal.aborted);
   try {
-    await withinMs(clock, leftMs() - reserveMs, membership.hold());
-    const lanes = [...ownership.lanes()].filter((lane) => !lane.signal.aborted);
+    const roundEnd = membership.finish();
+    committer.soon();
     const mostMs = options.timeoutMs === undefined ? drainTimeoutMs : Number.POSITIVE_INFINITY;
-    const drainMs = Math.min(mostMs, Math.max(0, leftMs() - reserveMs));
-    sayWhatIsWaitedFor(lanes, drainMs, logger);
-    await withinMs(clock, leftMs(), ownership.release(lanes, drainMs));
+    const drainMs = Math.min(mostMs, untilReserveMs());
+    sayWhatIsWaitedFor(owned(), drainMs, logger);
+    await ownership.drain(owned(), drainMs);
+    const isSyncing = membership.state.kind === 'syncing' && owned().some(({ needsCommit }) => needsCommit);
+    if (isSyncing) await withinMs(clock, Math.min(COMMIT_TIMEOUT_MS, untilReserveMs()), roundEnd);
+    await withinMs(clock, untilReserveMs(), membership.hold());
+    await withinMs(clock, leftMs(), ownership.giveUp(owned()));
+    await withinMs(clock, leftMs(), ownership.tellLosses());
   } catch (thrown) {
     logger.error('closing went on after a failure', { error: messageOf(thrown) });
   }

@@ -14,6 +14,7 @@ export class Demands {
   #rejoin: string | undefined;
   #loss: MusterError | undefined;
   #isOver = false;
+  #isEnded = false;
   #step = new AbortController();
   #wake: Deferred<void> = deferred();
 
@@ -38,8 +39,16 @@ export class Demands {
     this.#wake.resolve();
   }
 
+  /** No round after the one under way, which may end. */
+  finish(): void {
+    this.#isOver = true;
+    this.#wake.resolve();
+  }
+
+  /** No round any more, and the one under way is over. */
   end(): void {
     this.#isOver = true;
+    this.#isEnded = true;
     this.interrupt(undefined);
   }
 
@@ -55,7 +64,7 @@ export class Demands {
   /** A step on the wire begins. @returns until when its answer is wanted (Y2) */
   step(): AbortSignal {
     this.#step = new AbortController();
-    if (this.#isOver || this.#loss !== undefined) this.#step.abort();
+    if (this.#isEnded || this.#loss !== undefined) this.#step.abort();
     return this.#step.signal;
   }
 

@@ -356,3 +356,92 @@ describe('commits that are refused', () => {
     await consumer.close();
   });
 });
+
+describe('closing in the middle of a round', () => {
+  /** A consumer whose handler of the first message runs, in a round that waits for other members. */
+  const inRound = async (api: 'join' | 'sync') => {
+    const scene = consumerScene();
+    const { consume, store, coordinator, clock } = scene;
+    store(0, 1, 2);
+    const consumer = await consume();
+    const hang = deferred();
+    const running = consumer.run({ eachMessage: () => hang.promise });
+    await settle();
+    let isParked = false;
+    let mayGoOn = false;
+    coordinator.script[api] = () => {
+      if (!mayGoOn) isParked = true;
+      else if (api === 'sync') isParked = false;
+      return mayGoOn ? undefined : 'park';
+    };
+    coordinator.script.commit = ({ body }) => {
+      if (body.generationId !== coordinator.generation) return refuseCommit(body, 'ILLEGAL_GENERATION');
+      // After its last JoinGroup the group waits for the SyncGroup of its leader.
+      return api === 'sync' && isParked ? refuseCommit(body, 'REBALANCE_IN_PROGRESS') : undefined;
+    };
+    coordinator.notice('billing', { kind: 'rebalance' });
+    await clock.until('the round has begun', () => isParked);
+    const goOn = () => {
+      mayGoOn = true;
+    };
+    return { ...scene, consumer, hang, running, goOn };
+  };
+
+  it('commits what is drained after the others have joined: under the new generation', async () => {
+    const { consumer, hang, running, goOn, clock, coordinator } = await inRound('join');
+    const closing = consumer.close();
+    await clock.advance(1_000);
+    goOn();
+    await clock.advance(4_000);
+    expect(coordinator.generation).toBe(2);
+    hang.resolve();
+    await clock.advance(1_000);
+    await closing;
+    await running;
+    expect(coordinator.offsets.get('orders/0')).toBe(2);
+  });
+
+  it('does not wait for the others where it has drained before them', async () => {
+    const { consumer, hang, running, clock, coordinator } = await inRound('join');
+    hang.resolve();
+    await settle();
+    const closing = consumer.close();
+    await clock.advance(100);
+    await closing;
+    await running;
+    expect(coordinator.generation).toBe(1);
+    expect(coordinator.offsets.get('orders/0')).toBe(3);
+  });
+
+  it('waits for the SyncGroup that its commit needs', async () => {
+    const { consumer, hang, running, goOn, clock, coordinator } = await inRound('sync');
+    hang.resolve();
+    await settle();
+    const closing = consumer.close();
+    await clock.advance(1_000);
+    expect(consumer.isClosed).toBe(false);
+    goOn();
+    await clock.advance(4_000);
+    await closing;
+    await running;
+    expect(coordinator.offsets.get('orders/0')).toBe(3);
+  });
+
+  it('tells onLost of what is lost while it drains', async () => {
+    const { consume, store, coordinator, clock } = consumerScene();
+    store(0, 1);
+    const story: string[] = [];
+    const consumer = await consume({
+      onRevoked: () => void story.push('revoked'),
+      onLost: (lost) => void story.push(`lost ${lost.map(({ partition }) => partition)}`),
+    });
+    const running = consumer.run({ eachMessage: () => new Promise(() => {}) });
+    await settle();
+    const closing = consumer.close();
+    coordinator.script.heartbeat = () => 'UNKNOWN_MEMBER_ID';
+    await clock.advance(25_000);
+    await closing;
+    await running;
+    expect(story).toEqual(['lost 0,1']);
+  });
+});

@@ -137,7 +137,16 @@ export class Membership {
   }
 
   /**
-   * Joins no more. Heartbeats go on, so that what is owned can be drained and committed.
+   * Joins no more, but lets a round that is under way end: until then nothing can be committed, and after it only in its generation.
+   * @returns when no call into the handler is under way
+   */
+  async finish(): Promise<void> {
+    this.#demands.finish();
+    await this.#loop;
+  }
+
+  /**
+   * Joins no more, and ends a round that is under way. Heartbeats go on, so that what is owned can be drained and committed.
    * Resolves when no call into the handler is under way.
    */
   async hold(): Promise<void> {
@@ -172,6 +181,7 @@ export class Membership {
       if (this.#demands.isOver) break;
       const joined = await this.#join();
       const assigned = joined === undefined ? undefined : await this.#sync(joined);
+      if (this.#demands.isOver) break;
       const isInstalled = assigned !== undefined && (await this.#install(assigned));
       if (isInstalled) this.#pacing.succeeded();
       else await this.#pacing.afterEmpty(this.#demands.step());

@@ -177,17 +177,32 @@ export class Ownership implements MemberHandler {
     this.#options.onResumed();
   }
 
+  /** Tells onLost of what was lost since the last round (W4): a member that closes begins no other that would. */
+  async tellLosses(): Promise<void> {
+    if (this.#loss !== undefined) await this.#lose([...this.#lanes.values()], this.#loss);
+  }
+
   /** Gives lanes up in good order (W1), in about `drainTimeoutMs` and the time of a commit. */
   async release(lanes: readonly Lane[], drainTimeoutMs: number): Promise<void> {
-    if (lanes.length === 0) return;
-    const { committer, commitTimeoutMs, hooks, logger } = this.#options;
-    const partitions = lanes.map(partitionOf);
+    await this.drain(lanes, drainTimeoutMs);
+    await this.giveUp(lanes);
+  }
+
+  /** W1, first half: delivers no more and waits for what runs, at most so long. */
+  async drain(lanes: readonly Lane[], drainTimeoutMs: number): Promise<void> {
     const waitedFor = lanes.filter(({ running }) => running > 0);
     if (waitedFor.length > 0) this.#emit('waiting', waitedFor.map(partitionOf));
     const drained = await Promise.all(lanes.map((lane) => lane.drain(drainTimeoutMs)));
-    if (drained.includes(false)) {
-      logger.warn('handlers still run on partitions that are given up', { partitions, drainTimeoutMs });
-    }
+    const partitions = lanes.filter((_, at) => drained[at] === false).map(partitionOf);
+    if (partitions.length === 0) return;
+    this.#options.logger.warn('handlers still run on partitions that are given up', { partitions, drainTimeoutMs });
+  }
+
+  /** W1, second half: hook, commit, end. */
+  async giveUp(lanes: readonly Lane[]): Promise<void> {
+    if (lanes.length === 0) return;
+    const { committer, commitTimeoutMs, hooks, logger } = this.#options;
+    const partitions = lanes.map(partitionOf);
     try {
       await this.#hook('onRevoked', hooks.onRevoked?.bind(hooks, partitions));
     } finally {
