@@ -8,12 +8,18 @@
 import type { Epoch, MonotonicMs, NodeId, Partition } from '@muster/protocol';
 import { partition as partitionOf } from '@muster/protocol';
 
-/** `epoch` = of our claim; `since` = when we got it. */
+/** `epoch` = of our claim; `since` = when we got it; `servingSince` = when it was last claimed or resumed. */
 export type Local =
   | { readonly kind: 'none' }
   | { readonly kind: 'claiming' }
   /** `isOffered`: its next owner is reading the log ahead. */
-  | { readonly kind: 'owned'; readonly epoch: Epoch; readonly since: MonotonicMs; isOffered: boolean }
+  | {
+      readonly kind: 'owned';
+      readonly epoch: Epoch;
+      readonly since: MonotonicMs;
+      readonly servingSince: MonotonicMs;
+      isOffered: boolean;
+    }
   | { readonly kind: 'suspended'; readonly epoch: Epoch; readonly since: MonotonicMs; isResuming: boolean }
   | { readonly kind: 'releasing'; readonly target: NodeId | undefined }
   | { readonly kind: 'quarantined'; readonly detail: string };

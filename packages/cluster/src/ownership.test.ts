@@ -416,6 +416,21 @@ describe('serving', () => {
     expect(other.host.suspendedSince).toEqual([5_000]);
   });
 
+  test('that has just come back does not stand still a second time for the pause that it came back from (O11)', async () => {
+    const { pass, host, ownership, state, clock } = scene();
+    await pass(1_100);
+    host.isHolding = true;
+    ownership.suspendAll('no connection to NATS');
+    ownership.reconcile();
+    state.isConnected = false;
+    await clock.advance(60_000);
+    host.answer();
+    await clock.advance(0);
+    expect(ownership.admit(p0)).toBe(false);
+    expect(host.suspendedSince).toHaveLength(2);
+    expect(host.suspendedSince[1]).toBe(clock.now());
+  });
+
   test('is proven by barrier frames when the lease store stalls, and only then (O3)', async () => {
     const { clock, pass, state, host, ownership } = scene();
     await pass(5_000);

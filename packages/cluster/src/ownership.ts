@@ -158,7 +158,8 @@ export class Ownership {
   suspend(partition: Partition, why: string, since: MonotonicMs = this.#passedAt): void {
     const local = this.#locals.get(partition);
     if (local?.kind !== 'owned') return;
-    this.#options.host.suspend(partition, since);
+    // Time that a resume has made up for does not stand still again.
+    this.#options.host.suspend(partition, since < local.servingSince ? local.servingSince : since);
     this.#locals.become(partition, { kind: 'suspended', epoch: local.epoch, since: local.since, isResuming: false });
     this.#options.report({ kind: 'suspended', partition, detail: why });
   }
@@ -302,7 +303,7 @@ export class Ownership {
     switch (result.kind) {
       case 'claimed': {
         const { epoch } = result;
-        this.#locals.become(partition, { kind: 'owned', epoch, since: now, isOffered: false });
+        this.#locals.become(partition, { kind: 'owned', epoch, since: now, servingSince: now, isOffered: false });
         this.#timing.settled(partition);
         this.#owners.set(partition, { node: self, incarnation, epoch });
         announce({ partition, epoch });
@@ -365,7 +366,7 @@ export class Ownership {
       local.isResuming = false;
       const { epoch, since } = local;
       if (outcome === 'resumed') {
-        this.#locals.become(partition, { kind: 'owned', epoch, since, isOffered: false });
+        this.#locals.become(partition, { kind: 'owned', epoch, since, servingSince: clock.now(), isOffered: false });
         this.#options.announce({ partition, epoch });
         report({ kind: 'resumed', partition, epoch, tookMs: clock.now() - startedAt });
       } else this.lost(partition, 'another node has claimed it meanwhile');
