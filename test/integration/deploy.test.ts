@@ -5,10 +5,13 @@
 
 import { execFile } from 'node:child_process';
 import { access, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { configOptions, readConfig } from '@muster/coordinator';
 import { resolveNatsServer } from '@muster/nats-server';
 import { describe, expect, it } from 'vitest';
+import { parseAllDocuments } from 'yaml';
+import { z } from 'zod';
 import {
   DEPLOY,
   type Environment,
@@ -18,6 +21,28 @@ import {
   readExampleEnvironment,
   variablesIn,
 } from './deployed-servers.js';
+
+const configMap = z.object({ data: z.record(z.string(), z.string()) });
+const probe = z.object({ httpGet: z.object({ path: z.string(), port: z.string() }) });
+const deployment = z.object({
+  spec: z.object({
+    replicas: z.int(),
+    template: z.object({
+      metadata: z.object({ annotations: z.record(z.string(), z.string()) }),
+      spec: z.object({
+        terminationGracePeriodSeconds: z.int(),
+        containers: z.array(
+          z.object({
+            ports: z.array(z.object({ name: z.string(), containerPort: z.int() })),
+            livenessProbe: probe,
+            readinessProbe: probe,
+            volumeMounts: z.array(z.object({ mountPath: z.string() })),
+          }),
+        ),
+      }),
+    }),
+  }),
+});
 
 const run = promisify(execFile);
 const example = await readExampleEnvironment();
@@ -87,6 +112,54 @@ describe('the image', () => {
   it('runs as a user without privileges', async () => {
     const final = (await readFile(join(DEPLOY, 'Containerfile'), 'utf8')).split(/^FROM /m).at(-1) ?? '';
     expect(final).toMatch(/^USER node$/m);
+  });
+});
+
+describe('the manifests for Kubernetes', async () => {
+  const documents = parseAllDocuments(await readFile(join(DEPLOY, 'kubernetes.yaml'), 'utf8')).map((each) =>
+    each.toJS(),
+  );
+  const byKind = new Map(documents.map((each: { readonly kind: string }) => [each.kind, each]));
+  const environment = configMap.parse(byKind.get('ConfigMap')).data;
+  const { replicas, template } = deployment.parse(byKind.get('Deployment')).spec;
+  const [container] = template.spec.containers;
+
+  it('configure a node with options that there are, and that go together', () => {
+    const known = configOptions.map(({ env }) => env);
+    expect(Object.keys(environment).filter((name) => !known.includes(name))).toEqual([]);
+    expect(() => readConfig({ flags: {}, env: environment, file: undefined })).not.toThrow();
+  });
+  it('probe what a node answers, where it answers: liveness does not ask for NATS', () => {
+    expect(container?.livenessProbe.httpGet).toEqual({ path: '/livez', port: 'http' });
+    expect(container?.readinessProbe.httpGet).toEqual({ path: '/readyz', port: 'http' });
+    const port = Number(environment['MUSTER_HTTP_PORT']);
+    expect(container?.ports).toEqual([{ name: 'http', containerPort: port }]);
+    expect(template.metadata.annotations['prometheus.io/port']).toBe(String(port));
+  });
+  it('give a node longer to stop than it takes to drain, and mount what it is told to read', () => {
+    expect(template.spec.terminationGracePeriodSeconds * 1_000).toBeGreaterThan(
+      Number(environment['MUSTER_SHUTDOWN_GRACE_MS']),
+    );
+    expect(container?.volumeMounts.map(({ mountPath }) => mountPath)).toContain(
+      dirname(environment['MUSTER_CREDS_FILE'] ?? ''),
+    );
+    expect(replicas).toBeGreaterThanOrEqual(3);
+  });
+});
+
+describe('the unit for systemd', async () => {
+  const unit = await readFile(join(DEPLOY, 'muster.service'), 'utf8');
+  const settingOf = (key: string) => new RegExp(`^${key}=(.*)$`, 'm').exec(unit)?.[1] ?? '';
+
+  it('starts what the script for images collects, and gives it longer to stop than it takes to drain', async () => {
+    const { code, command } =
+      /^(?<code>\S+) \S+?(?<command>packages\S+ .*)$/.exec(settingOf('ExecStart'))?.groups ?? {};
+    expect([code, command]).toEqual(['/usr/bin/node', 'packages/cli/dist/main.js node']);
+    const { shutdownGraceMs } = readConfig({ flags: {}, env: {}, file: undefined });
+    expect(Number(settingOf('TimeoutStopSec')) * 1_000).toBeGreaterThan(shutdownGraceMs);
+  });
+  it('starts a node again however it ended', () => {
+    expect([settingOf('Restart'), settingOf('StartLimitIntervalSec')]).toEqual(['always', '0']);
   });
 });
 
