@@ -5,8 +5,9 @@
  *
  * R1: it exists only behind a claim of this process (O1). R2: suspended means deaf first, with memory kept and time standing
  * still (O6). R3: a checkpoint visits every group that exists when it begins, and reads what the group says is recorded (K1). R4: no
- * checkpoint once a turn has thrown: what a quarantined group has in memory must not replace what the log says. R5: nothing is
- * answered without proof (O3), not even a refusal.
+ * checkpoint once a turn has thrown: what a quarantined group has in memory must not replace what the log says. Where one is due, the
+ * log is loaded anew instead, or it would grow for ever; that ends the quarantine. R5: nothing is answered without proof (O3), not even
+ * a refusal.
  */
 
 import type { TimerWheel, TurnLoop } from '@muster/actor';
@@ -177,8 +178,10 @@ export class PartitionRuntime implements LogListener {
     this.serve();
   }
 
-  /** Gives an order to every group of the partition: to look for expired offsets, to drop those of deleted topics. */
+  /** Gives an order to every group of a partition that is served: to look for expired offsets, to drop those of deleted topics. */
   orderAll(order: Exclude<GroupCommand, GroupRequest>): void {
+    // While time stands still orders would pile up.
+    if (this.#frozenSince !== undefined) return;
     for (const actor of this.#actors.values()) actor.order(order);
   }
 
@@ -192,7 +195,9 @@ export class PartitionRuntime implements LogListener {
     if (this.#isClosed) return;
     this.log.kick();
     const isDue = this.#room === 'ample' ? this.log.checkpointDue : this.log.urgentCheckpointDue;
-    if (isDue && !this.#hasQuarantined) this.log.checkpoint(this.checkpointSource());
+    if (!isDue) return;
+    if (this.#hasQuarantined) this.lost('broken', 'a checkpoint is due, and a group is quarantined');
+    else this.log.checkpoint(this.checkpointSource());
   }
 
   /**
