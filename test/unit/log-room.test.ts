@@ -46,4 +46,22 @@ describe('a log stream that runs full', () => {
     expect(refused.head.detail).toMatch(/nearly full/);
     expect((await world.ask('commit', commitRequest(old, noMember, -1, 99))).error).toBe('NONE');
   });
+
+  test('is asked for once at a time: a store that does not answer is not asked again and again', async () => {
+    const world = new ClusterWorld({ partitionCount: 1 });
+    let asked = 0;
+    let answer: (share: number) => void = () => {};
+    world.log.fullness = () => {
+      asked += 1;
+      return new Promise((resolve) => {
+        answer = resolve;
+      });
+    };
+    await world.startNodes('a');
+    await world.clock.advance(60_000);
+    expect(asked).toBe(1);
+    answer(0.1);
+    await world.clock.advance(11_000);
+    expect(asked).toBe(2);
+  });
 });

@@ -54,9 +54,12 @@ describe('the loader of a partition', () => {
     expect(names(loader)).toEqual([['kept', ['x=3']]]);
   });
 
-  test('skips a record of an unknown kind, and makes no group of it', () => {
+  test('skips a record of an unknown kind, makes no group of it, and says so', () => {
     const loader = new PartitionLoader();
+    expect(loader.skipped).toBeUndefined();
     loader.record(1, groupId('a'), [250, 1, 'whatever']);
+    loader.record(2, groupId('a'), [250, 1, 'whatever']);
     expect(names(loader)).toEqual([]);
+    expect(loader.skipped).toEqual({ count: 2, last: 'skipped a record of the unknown kind 250, version 1' });
   });
 });

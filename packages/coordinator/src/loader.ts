@@ -9,8 +9,12 @@ import type { GroupId, MonotonicMs } from '@muster/protocol';
 
 export type LoadedGroup = { readonly slot: GroupSlot; readonly effects: Effects };
 
+/** Records of kinds that this version does not know; `last` = what to say of the last one. */
+export type Skipped = { readonly count: number; readonly last: string };
+
 export class PartitionLoader implements LogReplaySink {
   readonly #replays = new Map<GroupId, GroupReplay>();
+  #skipped: Skipped | undefined;
 
   record(seq: number, group: GroupId, record: LogRecord): void {
     let replay = this.#replays.get(group);
@@ -19,7 +23,13 @@ export class PartitionLoader implements LogReplaySink {
       this.#replays.set(group, replay);
     }
     const decoded = decodeRecord(record);
-    if (decoded !== undefined) replay.apply(seq, decoded);
+    if (decoded.kind === 'unknown') this.#skipped = { count: (this.#skipped?.count ?? 0) + 1, last: decoded.warning };
+    else replay.apply(seq, decoded);
+  }
+
+  /** What was skipped because a newer version wrote it, undefined where nothing was. A checkpoint of ours does not keep it. */
+  get skipped(): Skipped | undefined {
+    return this.#skipped;
   }
 
   /** K2: a checkpoint is complete; what it did not write again does not exist any more. */

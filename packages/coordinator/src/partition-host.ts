@@ -13,7 +13,7 @@ import { claimPartition, logLimitsDefaults, readAhead } from '@muster/log';
 import type { Incarnation, MonotonicMs, NodeId, Partition } from '@muster/protocol';
 import { monotonicMs } from '@muster/protocol';
 import { nodeLimits } from './limits.js';
-import { PartitionLoader } from './loader.js';
+import { PartitionLoader, type Skipped } from './loader.js';
 import type { NodeParts } from './partition-runtime.js';
 import { PartitionRuntime } from './partition-runtime.js';
 
@@ -36,6 +36,7 @@ export type PartitionHostOptions = {
     readonly partition: Partition;
     readonly groups: number;
     readonly bytes: number;
+    readonly skipped: Skipped | undefined;
     /** What of the take-over was the claim, and what reading the log. */
     readonly claimMs: number;
     readonly loadMs: number;
@@ -120,7 +121,8 @@ export class NodePartitions implements PartitionHost {
         runtime.serve();
         // What loading decided is written now, not with the first request.
         runtime.flush();
-        onLoaded({ partition, groups: runtime.groupCount, bytes, claimMs, loadMs });
+        const { skipped } = loader;
+        onLoaded({ partition, groups: runtime.groupCount, bytes, skipped, claimMs, loadMs });
         return { kind: 'claimed', epoch: log.epoch };
       }
       case 'superseded':

@@ -127,9 +127,11 @@ export function assembleServing(
       engine.waitForTimers();
       meter.loaded(loaded);
       log.debug(loaded, 'partition loaded');
+      const { partition, skipped } = loaded;
+      if (skipped !== undefined) log.warn({ partition, ...skipped }, 'records of a newer version were skipped');
     },
   });
-  const watchRoom = async () => {
+  const lookAtRoom = async () => {
     for (const runtime of [...partitions.all()]) {
       const share = await room?.fullness(runtime.partition).catch(() => undefined);
       if (share === undefined) continue;
@@ -138,7 +140,16 @@ export function assembleServing(
       runtime.noteFullness(share);
     }
   };
-  const stopRoomWatch = room === undefined ? () => {} : every(clock, nodeLimits.roomIntervalMs, () => void watchRoom());
+  let isLooking = false;
+  const watchRoom = () => {
+    // One look at a time: a store that does not answer holds up the next.
+    if (isLooking) return;
+    isLooking = true;
+    void lookAtRoom().finally(() => {
+      isLooking = false;
+    });
+  };
+  const stopRoomWatch = room === undefined ? () => {} : every(clock, nodeLimits.roomIntervalMs, watchRoom);
   const stopSweep = every(clock, nodeLimits.sweepIntervalMs, () => {
     for (const runtime of partitions.all()) runtime.orderAll({ kind: 'sweep' });
   });

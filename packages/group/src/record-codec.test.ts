@@ -48,9 +48,12 @@ describe('records', () => {
   });
 
   it('of an unknown kind are skipped with a warning', () => {
-    const replay = new GroupReplay(new World().slot.groupId);
-    replay.apply(1, decodeRecord([99, 4, 'from the future']));
-    expect(replay.warnings).toEqual(['skipped a record of the unknown kind 99, version 4']);
+    const record = decodeRecord([99, 4, 'from the future']);
+    expect(record).toEqual({ kind: 'unknown', warning: 'skipped a record of the unknown kind 99, version 4' });
+    const world = new World();
+    const replay = new GroupReplay(world.slot.groupId);
+    replay.apply(1, record);
+    expect(replay.finish(world.context).slot.group).toBeUndefined();
   });
 
   it('of a newer version of a known kind are an error', () => {

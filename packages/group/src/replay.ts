@@ -39,15 +39,9 @@ export class GroupReplay {
   /** Sequence by the `order` of an offset, which is unique within the group. */
   #seqByOrder = new Map<number, number>();
   #fenceSeqs = new Map<number, number>();
-  readonly #warnings: string[] = [];
 
   constructor(groupId: GroupId) {
     this.#groupId = groupId;
-  }
-
-  /** Lines for the log: what was skipped. */
-  get warnings(): readonly string[] {
-    return this.#warnings;
   }
 
   /** @param seq position of the record in the log; it never falls from one call to the next */
@@ -91,7 +85,6 @@ export class GroupReplay {
         return;
       }
       case 'unknown':
-        this.#warnings.push(record.warning);
         return;
       default:
         assertNever(record);
