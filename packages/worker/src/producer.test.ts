@@ -139,6 +139,19 @@ describe('the producer', () => {
     expect(streams.published).toHaveLength(3);
   });
 
+  it('refuses when what waits takes too many bytes, and takes one message whatever it takes', async () => {
+    const { producer, streams, clock } = setUp({ deliveryTimeoutMs: 1_000 });
+    streams.onPublish = () => unavailable;
+    const large = 'x'.repeat(100 * 2 ** 20);
+    const sends = [1, 2, 3].map(() => producer.send({ value: large as never }).catch((thrown: unknown) => thrown));
+    expect(await sends[2]).toMatchObject({ code: 'QUEUE_FULL', message: expect.stringMatching(/bytes are waiting/) });
+    await clock.advance(5_000);
+    expect(await sends[0]).toMatchObject({ code: 'TIMEOUT' });
+    streams.onPublish = undefined;
+    const huge = 'x'.repeat(300 * 2 ** 20);
+    expect(await producer.send({ value: huge as never })).toMatchObject({ offset: 1 });
+  });
+
   it('finishes what is under way when it is closed and takes nothing more', async () => {
     const { producer } = setUp();
     const sending = producer.send({ value: 1 });

@@ -3,7 +3,7 @@
  *
  * P1 a message is stored once within the stream's duplicate window, however often it had to be sent.
  * P2 the messages of a partition keep their order (partition-sender.ts says how far, and at what price).
- * P3 bounded: messages in flight, messages waiting, time.
+ * P3 bounded: messages in flight, messages waiting, their bytes, time.
  */
 
 import { setMaxListeners } from 'node:events';
@@ -58,6 +58,8 @@ export interface ProducerLimits {
 }
 
 const CLOSE_TIMEOUT_MS = 30_000;
+/** Of all that is in flight or waits, beside their number. kafka: buffer.memory; here it is a guard against running out of memory. */
+const PENDING_BYTES_MAX = 256 * 1024 * 1024;
 
 /** Made once: a send looks every field up in it, nothing more. */
 const messageFields: ReadonlySet<string> = new Set<keyof OutgoingMessage<unknown>>([
@@ -95,6 +97,7 @@ export class Producer<Value> {
   readonly #logger: Logger;
   /** Sends that failed since the last flush. */
   #failed = 0;
+  #pendingBytes = 0;
   #turn: number;
 
   constructor(options: {
@@ -176,15 +179,27 @@ export class Producer<Value> {
     const partition = message.partition ?? this.#partitionFor(message.key);
     const subject = messageSubject(this.topic, partition, message.key);
     const payload = this.#encode(message.value);
-    if (this.#pending.size >= this.#limits.maxInFlight + this.#limits.maxWaiting) {
-      throw new MusterError('QUEUE_FULL', `${this.#pending.size} messages are waiting for topic ${this.topic.name}`);
-    }
+    this.#requireRoom(payload.byteLength);
     const messageId = message.messageId ?? this.#environment.newId();
     const traced = { topic: this.topic.name, partition, headers: this.#headersOf(message) };
-    const outcome = await this.#telemetry.send(traced, (headers) =>
-      this.#senderOf(partition).submit({ subject, payload, headers, messageId, deadlineAtMs }),
-    );
-    return { topic: this.topic.name, partition, offset: outcome.offset, duplicate: outcome.duplicate };
+    this.#pendingBytes += payload.byteLength;
+    try {
+      const outcome = await this.#telemetry.send(traced, (headers) =>
+        this.#senderOf(partition).submit({ subject, payload, headers, messageId, deadlineAtMs }),
+      );
+      return { topic: this.topic.name, partition, offset: outcome.offset, duplicate: outcome.duplicate };
+    } finally {
+      this.#pendingBytes -= payload.byteLength;
+    }
+  }
+
+  /** P3: in number and in bytes. One message always goes, whatever it takes. */
+  #requireRoom(bytes: number): void {
+    const { maxInFlight, maxWaiting } = this.#limits;
+    const areTooMany = this.#pending.size >= maxInFlight + maxWaiting;
+    if (!areTooMany && (this.#pendingBytes === 0 || this.#pendingBytes + bytes <= PENDING_BYTES_MAX)) return;
+    const waiting = areTooMany ? `${this.#pending.size} messages` : `${this.#pendingBytes} bytes`;
+    throw new MusterError('QUEUE_FULL', `${waiting} are waiting for topic ${this.topic.name}`);
   }
 
   #onFailed(thrown: unknown): void {
