@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { consumerScene } from '../test/consumer-scene.js';
+import { recordingLogger } from '../test/recording-logger.js';
 import { refuseCommit } from '../test/scripted-coordinator.js';
 import { settle } from '../test/virtual-clock.js';
+import type { Message } from './message.js';
 import { deferred } from './waiting.js';
 
 describe('committing', () => {
@@ -128,5 +130,53 @@ describe('committing', () => {
     hang.resolve();
     await clock.advance(1_000);
     expect(coordinator.offsets.get('orders/0')).toBe(3);
+  });
+});
+
+describe('commits that are refused', () => {
+  it('are said once, and again after one has gone through', async () => {
+    const logger = recordingLogger();
+    const { consume, store, coordinator, clock } = consumerScene();
+    const consumer = await consume({ logger });
+    void consumer.run({ eachMessage: () => {} });
+    const refused = () => logger.lines.filter((line) => line.startsWith('error the coordinator refuses to commit'));
+    for (const round of [1, 2]) {
+      coordinator.script.commit = ({ body }) => refuseCommit(body, 'GROUP_AUTHORIZATION_FAILED');
+      store(0, round);
+      await clock.advance(20_000);
+      expect(refused()).toHaveLength(round);
+      expect(refused().at(-1)).toContain('GROUP_AUTHORIZATION_FAILED');
+      delete coordinator.script.commit;
+      await clock.advance(6_000);
+    }
+    expect(coordinator.offsets.get('orders/0')).toBe(3);
+    await consumer.close();
+  });
+
+  it('many callers may wait for the end of a round without a warning of the process', async () => {
+    const warned: string[] = [];
+    const onWarning = (warning: Error) => void warned.push(warning.name);
+    process.on('warning', onWarning);
+    const { consume, store, coordinator, clock } = consumerScene();
+    store(0, ...Array.from({ length: 20 }, (_, at) => at));
+    const consumer = await consume({ commit: { kind: 'manual' } });
+    const messages: Message<number>[] = [];
+    void (async () => {
+      for await (const message of consumer) messages.push(message);
+    })();
+    await settle();
+    coordinator.script.join = () => 'park';
+    coordinator.notice('billing', { kind: 'rebalance' });
+    await settle();
+    const commits = messages.map(async (message) => await message.commit());
+    await clock.advance(1_000);
+    delete coordinator.script.join;
+    await clock.advance(4_000);
+    await Promise.all(commits);
+    process.off('warning', onWarning);
+    expect(commits).toHaveLength(20);
+    expect(warned).toEqual([]);
+    expect(coordinator.offsets.get('orders/0')).toBe(21);
+    await consumer.close();
   });
 });

@@ -194,10 +194,11 @@ export class Consumer<Value> {
   /**
    * Commits everything marked as handled; with offsets, marks everything before them first. An offset is that of the next
    * message to handle. Throws MusterError as `message.commit`, NOT_ASSIGNED, and OFFSET_OUT_OF_RANGE for an offset before the
-   * first message not handled or beyond what was delivered.
+   * first message not handled or beyond what was delivered; of several offsets either all are marked or none.
    */
   async commit(offsets: readonly (TopicPartition & { readonly offset: number })[] = []): Promise<void> {
     checkArguments('consumer.commit', { offsets });
+    for (const { offset, ...place } of offsets) this.#laneOf(place).requireMarkable(offset);
     for (const { offset, ...place } of offsets) this.#laneOf(place).markTo(offset);
     await this.#parts.committer.flush([...this.#parts.ownership.lanes()], COMMIT_TIMEOUT_MS);
   }

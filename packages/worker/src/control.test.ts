@@ -147,6 +147,25 @@ describe('committing by offset', () => {
     expect(note?.ageMs).toBeGreaterThan(1_000);
     expect(parseCommitNote('something of theirs')).toBeUndefined();
   });
+
+  it('marks several offsets all or not at all', async () => {
+    const { consume, store, coordinator } = consumerScene();
+    store(0, 1, 2);
+    const consumer = await consume({ commit: { kind: 'manual' } });
+    const iterator = consumer[Symbol.asyncIterator]();
+    await iterator.next();
+    const place = { topic: 'orders', partition: 0 };
+    const beyond = { topic: 'orders', partition: 1, offset: 99 };
+    await expect(consumer.commit([{ ...place, offset: 2 }, beyond])).rejects.toMatchObject({
+      code: 'OFFSET_OUT_OF_RANGE',
+    });
+    await consumer.commit();
+    expect(coordinator.offsets.get('orders/0')).toBe(1);
+    await consumer.commit([{ ...place, offset: 2 }]);
+    expect(coordinator.offsets.get('orders/0')).toBe(2);
+    await iterator.return?.();
+    await consumer.close();
+  });
 });
 
 describe('starting at a time', () => {

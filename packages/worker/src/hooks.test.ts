@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { consumerScene, partitions } from '../test/consumer-scene.js';
+import { settle } from '../test/virtual-clock.js';
 import { MusterError } from './errors.js';
+import { deferred } from './waiting.js';
 
 describe('a hook that fails', () => {
   it('ends the consumer with HOOK_FAILED, which names the hook and keeps the cause', async () => {
@@ -49,5 +51,58 @@ describe('a hook that fails', () => {
     });
     await clock.advance(1_000);
     expect(failure).toMatchObject({ code: 'HOOK_FAILED', message: expect.stringMatching('onAssigned: boom') });
+  });
+});
+
+describe('hooks in pairs', () => {
+  it('what onAssigned was told, onLost is told, where it was lost meanwhile', async () => {
+    const { consume, coordinator, clock } = consumerScene();
+    const story: string[] = [];
+    const hang = deferred();
+    const numbers = (given: readonly { partition: number }[]) => given.map(({ partition }) => partition).join();
+    const starting = consume({
+      onAssigned: async (given) => {
+        story.push(`assigned ${numbers(given)}`);
+        if (story.length === 1) await hang.promise;
+      },
+      onRevoked: (revoked) => void story.push(`revoked ${numbers(revoked)}`),
+      onLost: (lost) => void story.push(`lost ${numbers(lost)}`),
+    });
+    await clock.advance(500);
+    coordinator.script.heartbeat = () => 'UNKNOWN_MEMBER_ID';
+    await clock.advance(4_000);
+    delete coordinator.script.heartbeat;
+    expect(story).toEqual(['assigned 0,1']);
+    hang.resolve();
+    await clock.advance(1_000);
+    const consumer = await starting;
+    expect(story).toEqual(['assigned 0,1', 'lost 0,1', 'assigned 0,1']);
+    expect(consumer.assignment()).toEqual(partitions(0, 1));
+  });
+
+  it('what was handled is committed although onRevoked fails', async () => {
+    const { consume, store, coordinator, reassign } = consumerScene();
+    store(0, 1);
+    store(1, 11, 12);
+    const consumer = await consume({
+      onRevoked: () => {
+        throw new Error('the database is away');
+      },
+    });
+    const second = deferred();
+    const outcome = consumer
+      .run({
+        eachMessage: async ({ value }) => {
+          if (value === 12) await second.promise;
+        },
+      })
+      .catch((thrown: unknown) => thrown);
+    await settle();
+    void reassign(partitions(0));
+    for (let turn = 0; turn < 10; turn += 1) await settle();
+    second.resolve();
+    for (let turn = 0; turn < 10; turn += 1) await settle();
+    expect(await outcome).toMatchObject({ code: 'HOOK_FAILED' });
+    expect(coordinator.offsets.get('orders/1')).toBe(4);
   });
 });

@@ -230,19 +230,20 @@ export class Lane {
     if (this.isReadable) this.#options.onReadable(this);
   }
 
+  /** Throws what `markTo` would. */
+  requireMarkable(offset: number): void {
+    requireOffset(offset);
+    if (offset >= this.#mark && offset <= this.#position) return;
+    const range = `${this.#mark} to ${this.#position}`;
+    throw new MusterError('OFFSET_OUT_OF_RANGE', `${this.topic.name}/${this.partition}: ${offset} is outside ${range}`);
+  }
+
   /**
    * Counts everything before the offset as handled. Throws MusterError OFFSET_OUT_OF_RANGE for an offset before the mark or
    * beyond what was delivered, INVALID_ARGUMENT for what is no offset.
    */
   markTo(offset: number): void {
-    requireOffset(offset);
-    if (offset < this.#mark || offset > this.#position) {
-      const range = `${this.#mark} to ${this.#position}`;
-      throw new MusterError(
-        'OFFSET_OUT_OF_RANGE',
-        `${this.topic.name}/${this.partition}: ${offset} is outside ${range}`,
-      );
-    }
+    this.requireMarkable(offset);
     for (const entry of [...this.#book]) if (entry.offset < offset) entry.delivery?.ack();
     // Offsets between two messages of this partition belong to others of the stream.
     if (this.#book.length === 0 || (this.#book[0]?.offset ?? 0) >= offset) this.#mark = Math.max(this.#mark, offset);

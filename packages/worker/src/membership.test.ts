@@ -2,6 +2,7 @@ import { instanceId } from '@muster/protocol';
 import { describe, expect, it } from 'vitest';
 import { memberScene } from '../test/member-scene.js';
 import { settle } from '../test/virtual-clock.js';
+import { MusterError } from './errors.js';
 import { deferred } from './waiting.js';
 
 describe('joining', () => {
@@ -85,6 +86,23 @@ describe('joining', () => {
     await clock.advance(10_000);
     expect(coordinator.of('sync').length).toBeGreaterThan(5);
     expect(coordinator.of('sync').length).toBeLessThan(40);
+  });
+});
+
+describe('a client with too many requests open', () => {
+  it('is no end of the membership: the round is tried again', async () => {
+    const { membership, client, clock, stable } = memberScene();
+    const request = client.request.bind(client);
+    let refusals = 0;
+    client.request = async (api, body, times) => {
+      if ((api !== 'join' && api !== 'sync') || refusals > 4) return await request(api, body, times);
+      refusals += 1;
+      throw new MusterError('QUEUE_FULL');
+    };
+    membership.start();
+    await clock.advance(1_000);
+    await stable();
+    expect(refusals).toBe(5);
   });
 });
 

@@ -66,6 +66,8 @@ export interface OwnershipOptions {
 export class Ownership implements MemberHandler {
   readonly #options: OwnershipOptions;
   readonly #lanes = new Map<string, Lane>();
+  /** Whose hook has been called already: a close does not call it again where the one of a hand-over hangs. */
+  readonly #leaving = new Set<Lane>();
   #previous: PreviousAssignment | undefined;
   /** Why the last ownership has ended; undefined while there is one, and before the first. */
   #loss: MusterError | undefined;
@@ -179,7 +181,8 @@ export class Ownership implements MemberHandler {
 
   /** Tells onLost of what was lost since the last round (W4): a member that closes begins no other that would. */
   async tellLosses(): Promise<void> {
-    if (this.#loss !== undefined) await this.#lose([...this.#lanes.values()], this.#loss);
+    const lost = [...this.#lanes.values()].filter((lane) => !this.#leaving.has(lane));
+    if (this.#loss !== undefined) await this.#lose(lost, this.#loss);
   }
 
   /** Gives lanes up in good order (W1), in about `drainTimeoutMs` and the time of a commit. */
@@ -199,8 +202,10 @@ export class Ownership implements MemberHandler {
   }
 
   /** W1, second half: hook, commit, end. */
-  async giveUp(lanes: readonly Lane[]): Promise<void> {
+  async giveUp(given: readonly Lane[]): Promise<void> {
+    const lanes = given.filter((lane) => !this.#leaving.has(lane));
     if (lanes.length === 0) return;
+    for (const lane of lanes) this.#leaving.add(lane);
     const { committer, commitTimeoutMs, hooks, logger } = this.#options;
     const partitions = lanes.map(partitionOf);
     try {
@@ -211,6 +216,7 @@ export class Ownership implements MemberHandler {
         .flush(lanes, commitTimeoutMs)
         .catch((thrown: unknown) => logger.warn('given up without a commit', { reason: messageOf(thrown) }));
       for (const lane of lanes) {
+        this.#leaving.delete(lane);
         lane.end(new MusterError('OWNERSHIP_LOST', 'the partition was given up'));
         this.#lanes.delete(placeOf(lane.topic.name, lane.partition));
       }

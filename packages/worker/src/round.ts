@@ -12,9 +12,11 @@ import type { ErrorName, GroupId, InstanceId, JoinReply, JoinRequest, MemberId }
 import { memberId, REASON_LENGTH_MAX } from '@muster/protocol';
 import type { Environment } from './clock.js';
 import type { CoordinatorClient } from './coordinator-client.js';
+import { MusterError } from './errors.js';
 import type { Logger } from './logger.js';
 import type { MemberIdentity, NewAssignment, OfferedProtocol } from './member-handler.js';
 import { type Reaction, reactionTo } from './reactions.js';
+import type { RequestOutcome } from './request.js';
 import { pause } from './waiting.js';
 
 /** What stays the same from round to round. */
@@ -70,7 +72,7 @@ export async function joinGroup(
   let request = joinRequest(options, joining);
   while (!signal.aborted) {
     const times = { deadlineMs: parkedMsMax(options), resendMs: heartbeatIntervalMs, signal };
-    const outcome = await client.request('join', request, times);
+    const outcome = await answerOf(client.request('join', request, times));
     if (outcome.kind === 'aborted') return outcome;
     if (outcome.kind === 'expired') {
       logger.warn('still trying to join the group', { problem: outcome.lastProblem });
@@ -108,7 +110,7 @@ export async function syncGroup(
   const assignments = [...made].map(([member, assignment]) => ({ memberId: memberId(member), assignment }));
   const request = { groupId, ...identity, protocolType, protocolName: joined.protocolName, assignments };
   const times = { deadlineMs: parkedMsMax(options), resendMs: heartbeatIntervalMs, signal };
-  const outcome = await client.request('sync', request, times);
+  const outcome = await answerOf(client.request('sync', request, times));
   if (outcome.kind !== 'answered') return { kind: 'aborted' };
   const { error, detail, fields } = outcome;
   const reaction = reactionTo.sync(error);
@@ -116,6 +118,14 @@ export async function syncGroup(
     return { kind: 'refused', api: 'SyncGroup', reaction, error, detail };
   }
   return { kind: 'assigned', assigned: { identity, protocolName, isLeader, assignment: fields.assignment } };
+}
+
+/** A client that has too many requests open refuses this one: nothing comes of the round, and the next is tried later. */
+async function answerOf<Fields>(asking: Promise<RequestOutcome<Fields>>): Promise<RequestOutcome<Fields>> {
+  return await asking.catch((thrown: unknown) => {
+    if (thrown instanceof MusterError && thrown.retriable) return { kind: 'aborted' } as const;
+    throw thrown;
+  });
 }
 
 function joinRequest(

@@ -14,6 +14,11 @@ export class FakeNats {
   readonly #subscribers = new Set<Subscriber>();
   inboxes = 0;
 
+  /** How many subscriptions there are: what is left over after a close is a leak. */
+  get subscriptions(): number {
+    return this.#subscribers.size;
+  }
+
   subscribe(pattern: string, onMessage: Subscriber['onMessage']): Unsubscribe {
     const subscriber = { pattern, onMessage };
     this.#subscribers.add(subscriber);
@@ -43,6 +48,10 @@ export class FakeTransport implements Transport {
     this.nats = nats;
   }
 
+  /** How many listen to the connection. */
+  get listeners(): number {
+    return this.#listeners.size;
+  }
   isConnected(): boolean {
     return this.#isConnected;
   }
