@@ -42,6 +42,7 @@ type Result = {
 const command = new Command('bench')
   .addArgument(new Argument('[benchmark...]', 'what to measure').choices(benchmarks))
   .option('--json', 'print one JSON object')
+  .addHelpText('after', "\nBeside Kafka's own group coordinator: node test/dist/bench/kafka/main.js --help")
   .action(async (names: Benchmark[], { json }: { json?: boolean }) => {
     const results = await measure(names.length === 0 ? [...benchmarks] : names);
     if (json === true) console.log(JSON.stringify({ results }));

@@ -56,6 +56,14 @@ describe('the share of a group', () => {
     expect(share.sharedSinceMs()).toBeUndefined();
   });
 
+  test('nor is one held by two, where every partition has somebody', () => {
+    const share = new GroupShare(5);
+    for (const member of ['a', 'b']) share.add(member);
+    share.took('a', [0, 1, 2], 1);
+    share.took('b', [2, 3, 4], 1);
+    expect(share.sharedSinceMs()).toBeUndefined();
+  });
+
   test('an uneven share is none', () => {
     const share = new GroupShare(5);
     for (const member of ['a', 'b']) share.add(member);

@@ -37,7 +37,7 @@ export function kafkaSide(brokers: KafkaBrokers, peer: KafkaPeer, protocol: Kafk
     },
     kill: (name) => brokers.kill(name),
     // A broker is coordinator and store in one.
-    killHost: (name) => brokers.kill(name),
+    killHost: undefined,
     revive: async (name) => {
       brokers.start(name);
       await settle(true);

@@ -70,9 +70,9 @@ async function compare(given: MeasurementName[], options: Options): Promise<void
   const plan: Plan = { rounds, groups, sessionMs, heartbeatMs, say };
   const folder = await mkdtemp(join(tmpdir(), 'muster-kafka-'));
   const stops: (() => Promise<void>)[] = [];
+  const samples: Sample[] = [];
   const [loadBefore = 0] = loadavg();
   try {
-    const samples: Sample[] = [];
     const sides: Side[] = [];
     for (const start of [() => startKafka(java.classpath, folder, options, stops), () => startMuster(stops)]) {
       const { side, startedAt, others } = await start();
@@ -87,16 +87,19 @@ async function compare(given: MeasurementName[], options: Options): Promise<void
     for (const name of given.length === 0 ? measurementNames : given) {
       samples.push(...(await measurements[name](name === 'memory' ? owning(sides) : sides, plan)));
     }
-    const [loadAfter = 0] = loadavg();
-    const names = sides.map(({ name }) => name);
-    if (options.json === true) console.log(JSON.stringify({ figures: figuresOf(samples), loadBefore, loadAfter }));
-    else print(figuresOf(samples), names);
-    say(`${java.version}; load average ${loadBefore.toFixed(1)} before, ${loadAfter.toFixed(1)} after`);
+  } catch (thrown) {
+    // What has been measured by then is still worth telling.
+    say(`broken off: ${thrown instanceof Error ? thrown.stack : thrown}`);
+    process.exitCode = 1;
   } finally {
     for (const stop of stops.reverse()) await stop().catch((thrown: unknown) => say(`ending: ${thrown}`));
     if (options.keep === true) say(`logs: ${folder}`);
     else await rm(folder, { recursive: true, force: true });
   }
+  const [loadAfter = 0] = loadavg();
+  if (options.json === true) console.log(JSON.stringify({ figures: figuresOf(samples), loadBefore, loadAfter }));
+  else print(figuresOf(samples));
+  say(`${java.version}; load average ${loadBefore.toFixed(1)} before, ${loadAfter.toFixed(1)} after`);
 }
 
 /** The new protocol is another way to speak to the same brokers. */
@@ -146,7 +149,8 @@ async function firstCommit(side: Side, startedAt: number, plan: Plan): Promise<S
   return { figure: 'cold start of everything, to the first commit of a group', unit: 'ms', side: side.name, values };
 }
 
-function print(figures: readonly Figure[], sides: readonly string[]): void {
+function print(figures: readonly Figure[]): void {
+  const sides = [...new Set(figures.flatMap(({ sides: by }) => Object.keys(by)))];
   const others = sides.filter((side) => side !== 'muster');
   const head = ['figure', 'unit', ...sides.map((side) => `${side}: p50 / p99 / max (count)`)];
   const table = new Table({

@@ -56,8 +56,8 @@ export type Side = {
   readonly revive: (coordinator: string) => Promise<void>;
   /** SIGTERM and start again; settles when it takes part and nothing is missing. */
   readonly restart: (coordinator: string) => Promise<void>;
-  /** The coordinator and whatever else of this side would be on its machine. */
-  readonly killHost: (coordinator: string) => Promise<void>;
+  /** kill -9 of the coordinator and of the store's process beside it; undefined where the two are one process. */
+  readonly killHost: ((coordinator: string) => Promise<void>) | undefined;
   /** Groups without members, with an offset committed on each partition. */
   readonly idleGroups: (count: number, topic: string, partitions: number) => Promise<void>;
   readonly resident: () => Promise<Resident>;
