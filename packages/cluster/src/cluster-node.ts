@@ -70,7 +70,6 @@ export class ClusterNode {
       store: leases,
       clock,
       listener: {
-        renewed: () => {},
         failed: (detail) => {
           this.#view.restartCounts(clock.now());
           report({ kind: 'lease-failed', detail });

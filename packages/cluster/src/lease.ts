@@ -16,8 +16,6 @@ import { LeaseStoreUnavailable } from './ports.js';
 const ACQUIRE_PATIENCE_MS = 15_000;
 
 export type LeaseListener = {
-  /** A renewal was acknowledged. */
-  renewed(): void;
   /** A renewal failed or its outcome is unknown: counts of other leases start anew (V2). */
   failed(cause: string): void;
   /** A renewal was refused; why is being found out. Everything suspends at once (O3). */
@@ -132,7 +130,7 @@ export class NodeLease {
     const outcome = await this.#write();
     switch (outcome.kind) {
       case 'written':
-        return this.#listener.renewed();
+        return;
       case 'refused':
         // O3: perhaps somebody has marked us dead. Only appends that are acknowledged from here on prove anything.
         this.#proofSentAt = undefined;

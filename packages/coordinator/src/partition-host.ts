@@ -219,9 +219,6 @@ class LateListener implements LogListener {
   stalled(): void {
     this.target?.stalled();
   }
-  resolved(): void {
-    this.target?.resolved();
-  }
   lost(...said: Parameters<LogListener['lost']>): void {
     this.target?.lost(...said);
   }

@@ -227,8 +227,6 @@ export class PartitionRuntime implements LogListener {
   stalled(): void {
     this.#onLog.stalled();
   }
-  /** The cluster resumes suspended partitions by itself, with a proof of its own. */
-  resolved(): void {}
   lost(reason: LostReason, detail: string): void {
     // What we gave away or closed ourselves is no loss.
     if (!this.#isClosed && reason !== 'released' && reason !== 'closed') this.#onLog.lost(reason, detail);

@@ -1,8 +1,9 @@
 /**
  * Complete replies of requests that are refused as a whole: the fields that every API shows beside its error.
  *
- * Used inside turns for parked requests, and by the host of groups for what never reaches a group: the partition loads, is
- * owned elsewhere, or the node cannot serve (classic-protocol.md section 3.0).
+ * Used inside turns for parked requests, and by a host that answers also for what never reaches a group: the partition loads, is
+ * owned elsewhere, or the node cannot serve (classic-protocol.md section 3.0). A coordinator node does not: whoever is not the owner
+ * says nothing (rule O9), and the client asks again.
  */
 
 import type { ApiName, ErrorName, JoinReply, MemberId, RequestId, SyncReply } from '@muster/protocol';

@@ -13,8 +13,6 @@ export interface LogListener {
   durable(group: GroupId, count: number): void;
   /** A frame has been unresolved for longer than `stallMs`: the partition has to suspend (O6, O12). */
   stalled(): void;
-  /** The outcome of the frame that stalled is known: it is durable. */
-  resolved(): void;
   /** Memory has to be dropped; the last call. */
   lost(reason: LostReason, detail: string): void;
   /** The store takes nothing more; the frame in flight is tried again until it does (L3). */

@@ -147,7 +147,7 @@ describe('an append whose outcome is unknown (L2)', () => {
     expect(describeState(two.state)).toEqual({ a: { k: 1 } });
   });
 
-  test('suspends after the time for a stall, once, and resumes when it is known', async () => {
+  test('tells of a stall, once, and reports its frame when the outcome is known', async () => {
     const one = await scene.claimed('n1', { stallMs: 500 });
     scene.appendsGoWrong({ kind: 'dropped' }, { kind: 'dropped' });
     one.put(a, 'k');
@@ -155,9 +155,9 @@ describe('an append whose outcome is unknown (L2)', () => {
     await scene.clock.advance(499);
     expect(one.events).toEqual([]);
     await scene.clock.advance(1_600);
-    expect([one.events, one.log.unresolved]).toEqual([['stalled'], true]);
+    expect([one.events, one.acknowledged]).toEqual([['stalled'], []]);
     await scene.clock.advance(3_000);
-    expect([one.events, one.log.unresolved]).toEqual([['stalled', 'resolved'], false]);
+    expect([one.events, one.acknowledged]).toEqual([['stalled'], [1]]);
   });
 
   test('counts the time for a stall per frame', async () => {

@@ -34,7 +34,6 @@ type InFlight = {
   readonly body: FrameBody;
   readonly nonce: string;
   readonly bytes: number;
-  stalled: boolean;
   full: boolean;
 };
 
@@ -112,10 +111,6 @@ export class PartitionLog {
   /** Their size in bytes, without what surrounds them in a frame. */
   get queuedBytes(): number {
     return this.#queuedBytes;
-  }
-  /** Whether the outcome of a frame is unknown at this moment. */
-  get unresolved(): boolean {
-    return this.#state.kind === 'resolving';
   }
   /** Whether the log has ended for this process. */
   get isLost(): boolean {
@@ -246,7 +241,7 @@ export class PartitionLog {
       previousNonce: this.#lastNonce,
       body,
     });
-    const frame: InFlight = { body, nonce, bytes: bytes.length, stalled: false, full: false };
+    const frame: InFlight = { body, nonce, bytes: bytes.length, full: false };
     this.#state = { kind: 'sending', frame };
     this.#stallWatch.started();
     settleFrame(this.#access, { bytes, nonce, expectedSeq: this.#lastSeq }, this.#sender)
@@ -320,8 +315,7 @@ export class PartitionLog {
     else this.kick();
   }
 
-  #report({ body, stalled }: InFlight): void {
-    if (stalled) this.#listener.resolved();
+  #report({ body }: InFlight): void {
     for (const { group, pieces } of liveEntries(body)) {
       if (this.isLost) return;
       let count = 0;
@@ -357,7 +351,6 @@ export class PartitionLog {
 
   #onStall(): void {
     if (this.#state.kind !== 'sending' && this.#state.kind !== 'resolving') return;
-    this.#state.frame.stalled = true;
     this.#listener.stalled();
   }
 

@@ -99,10 +99,6 @@ export class Subjects {
   node(node: NodeId, verb: string): string {
     return `${this.prefix}.node.${node}.${verb}`;
   }
-  /** What a node subscribes to hear its own messages. */
-  nodeWildcard(node: NodeId): string {
-    return `${this.prefix}.node.${node}.>`;
-  }
   /** FindCoordinator: any node answers. */
   get find(): string {
     return `${this.prefix}.find`;

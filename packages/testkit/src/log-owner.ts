@@ -44,7 +44,7 @@ export class LogOwner implements LogListener, LogReplaySink {
   readonly name: string;
   /** Numbers of the records that were reported durable to this owner, in order. */
   readonly acknowledged: number[] = [];
-  /** What the log told, but for `durable`: `stalled`, `resolved`, `full`, `lost <reason>`. */
+  /** What the log told, but for `durable`: `stalled`, `full`, `lost <reason>`. */
   readonly events: string[] = [];
   /** The log while this owner has one. */
   log: PartitionLog | undefined;
@@ -143,9 +143,6 @@ export class LogOwner implements LogListener, LogReplaySink {
   }
   stalled(): void {
     this.events.push('stalled');
-  }
-  resolved(): void {
-    this.events.push('resolved');
   }
   full(): void {
     this.events.push('full');

@@ -114,7 +114,6 @@ class FullListener implements LogListener {
 
   durable(): void {}
   stalled(): void {}
-  resolved(): void {}
   lost(): void {}
   full(): void {
     this.isFull = true;
