@@ -326,7 +326,7 @@ class NodeDriver implements ConformanceDriver {
         record: (_seq, of, record) => of === group && this.#seedOrders.note(decodeRecord(record)),
         forgetBelow: () => {},
       },
-      listener: { durable: () => {}, stalled: () => {}, resolved: () => {}, lost: () => {}, full: () => {} },
+      listener: { durable: () => {}, stalled: () => {}, lost: () => {}, full: () => {} },
       limits: logLimitsDefaults,
       deadlineMs: 1_000,
     });
