@@ -74,7 +74,7 @@ export class Consumer<Value> {
     this.#settings = memberSettings(options);
     this.#own = consumerSettings(options, this.#settings);
     this.group = options.group;
-    this.#topics = this.#declared(options.topics);
+    this.#topics = namesOf(options.topics);
     requireNoLoop(this.#own, this.#topics);
     this.#taken = new Occasion(context.environment.clock);
     this.#parts = consumerParts<Value>({
@@ -238,7 +238,7 @@ export class Consumer<Value> {
    */
   async subscribe(topics: readonly (string | TopicSpec)[]): Promise<void> {
     checkArguments('consumer.subscribe', { topics });
-    const names = this.#declared(topics);
+    const names = namesOf(topics);
     requireNoLoop(this.#own, names);
     await this.#context.topics.require(topics);
     if (this.#closing !== undefined) throw new MusterError('CLOSED', `the consumer of ${this.group}`);
@@ -369,14 +369,13 @@ export class Consumer<Value> {
     emit(name, { group: this.group, memberId: this.#parts.membership.memberId, generation, ...what });
   }
 
-  #declared(topics: readonly (string | TopicSpec)[]): string[] {
-    this.#context.topics.declare(topics.filter((topic) => typeof topic !== 'string'));
-    return topics.map((topic) => (typeof topic === 'string' ? topic : topic.name));
-  }
-
   *#lags(): Iterable<LagReading> {
     for (const { place, unhandled, isReading } of this.#parts.ownership.lanes()) {
       if (isReading) yield { ...place, messages: unhandled };
     }
   }
+}
+
+function namesOf(topics: readonly (string | TopicSpec)[]): string[] {
+  return topics.map((topic) => (typeof topic === 'string' ? topic : topic.name));
 }

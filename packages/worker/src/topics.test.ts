@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { FakeStreams } from '../test/fake-streams.js';
 import { virtualEnvironment } from '../test/virtual-clock.js';
+import { MusterError } from './errors.js';
 import { checkTopic, covers, keyOf, keyTokens, messageSubject, partitionFilter, streamSubjects } from './topic.js';
 import { Topics } from './topics.js';
 
@@ -53,7 +54,6 @@ describe('adopting a stream', () => {
     const codes = async (spec: Partial<typeof events>) => {
       return await topics.require([{ ...inline, ...spec }]).catch((error: { code: string }) => error.code);
     };
-    topics.declare([{ ...inline, partitions: 4 }]);
     expect(await codes({ partitions: 4 })).toBe('PARTITION_COUNT_MISMATCH');
     expect((await topics.describe('events')).partitions).toBe(3);
     expect(await codes({ subject: 'ev.{partition}' })).toBe('TOPIC_EXISTS');
@@ -101,6 +101,38 @@ describe('the topic registry', () => {
       code: 'TOPIC_EXISTS',
       message: expect.stringContaining('partitions 8'),
     });
+  });
+
+  it('deletes a topic in two steps that can be tried again, and makes one anew whose stream is gone', async () => {
+    const streams = new FakeStreams();
+    const topics = setUp(streams);
+    await topics.create({ name: 'orders', partitions: 8 });
+    const deleteStream = streams.deleteStream.bind(streams);
+    streams.deleteStream = async () => {
+      throw new MusterError('STREAM_UNAVAILABLE');
+    };
+    await expect(topics.delete('orders')).rejects.toMatchObject({ code: 'STREAM_UNAVAILABLE', retriable: true });
+    streams.deleteStream = deleteStream;
+    // As if the process had been killed after the first step.
+    await streams.deleteStream('MUSTER_default_T_orders');
+    streams.missing.add('MUSTER_default_T_orders');
+    const made: string[] = [];
+    streams.createStream = async ({ name }) => void made.push(name);
+    await topics.create({ name: 'orders', partitions: 8 });
+    expect(made).toEqual(['MUSTER_default_T_orders']);
+    await topics.delete('orders');
+    await expect(topics.delete('orders')).rejects.toMatchObject({ code: 'UNKNOWN_TOPIC' });
+  });
+
+  it('keeps what was declared where another declaration of the name is refused', async () => {
+    const streams = new FakeStreams();
+    streams.subjects.set('S', ['s.>']);
+    const topics = setUp(streams);
+    const good = { name: 'orders', stream: 'S', subject: 's.{partition}', partitions: 2, keyHash: 'fnv1a' } as const;
+    await topics.require([good]);
+    await expect(topics.require([{ ...good, stream: 'NONE' }])).rejects.toMatchObject({ code: 'UNKNOWN_STREAM' });
+    await expect(topics.require([{ ...good, partitions: 0 }])).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    expect(await topics.describe('orders')).toEqual(good);
   });
 
   it('leaves unknown topics out of the partition counts', async () => {

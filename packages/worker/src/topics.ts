@@ -76,7 +76,11 @@ export class Topics {
     const spec = this.#specOf(options);
     const replicas = options.replicas ?? 1;
     const existing = await this.#read(spec.name);
-    if (existing !== undefined) return this.#sameOrRefuse(existing, spec);
+    if (existing !== undefined) {
+      const same = this.#sameOrRefuse(existing, spec);
+      // Its stream may be gone: somebody was interrupted while he deleted the topic.
+      if ((await this.#streams.subjectsOf(spec.stream)) !== undefined) return same;
+    }
     // The stream first: a registered topic can always be read.
     await this.#streams.createStream({
       name: spec.stream,
@@ -87,7 +91,7 @@ export class Topics {
       maxBytes: options.maxBytes ?? 0,
       duplicateWindowMs: options.duplicateWindowMs ?? 120_000,
     });
-    return await this.#register(spec, replicas);
+    return existing ?? (await this.#register(spec, replicas));
   }
 
   /**
@@ -157,14 +161,17 @@ export class Topics {
     return specs.sort((left, right) => (left.name < right.name ? -1 : 1));
   }
 
-  /** Deletes the topic with its stream and all messages. Throws MusterError UNKNOWN_TOPIC, STREAM_UNAVAILABLE. */
+  /**
+   * Deletes the topic with its stream and all messages. Throws MusterError UNKNOWN_TOPIC, STREAM_UNAVAILABLE; then it may be called again:
+   * the entry goes last, so that nobody loses the way to a stream that is still there.
+   */
   async delete(name: string): Promise<void> {
     checkArguments('topics.delete', { name });
     const spec = await this.#read(name);
     if (spec === undefined) throw new MusterError('UNKNOWN_TOPIC', name);
     this.#known.delete(name);
-    await this.#bucket.delete(encodeToken(name));
     await this.#streams.deleteStream(spec.stream);
+    await this.#bucket.delete(encodeToken(name));
   }
 
   /**
@@ -181,18 +188,27 @@ export class Topics {
       if (registered !== undefined) this.#sameOrRefuse(registered, spec);
       await this.#checkSubjects(spec);
     } catch (thrown) {
-      // What was refused must not stand for the name from now on. No answer is no refusal.
-      if (asMusterError(thrown, 'STREAM_REFUSED').code !== 'STREAM_UNAVAILABLE') this.#known.delete(spec.name);
+      // What was refused must not stand for the name from now on; what somebody else has declared must. No answer is no refusal.
+      const isRefused = asMusterError(thrown, 'STREAM_REFUSED').code !== 'STREAM_UNAVAILABLE';
+      if (isRefused && this.#known.get(spec.name)?.spec === spec) this.#known.delete(spec.name);
       throw thrown;
     }
   }
 
-  /** Every topic is there: by name in the registry, inline as `verify` says. Throws as `describe` and `verify`. */
+  /**
+   * Every topic is there: by name in the registry, inline as `verify` says; those are used from here on. Throws as `describe` and `verify`,
+   * and INVALID_ARGUMENT; then nothing has changed.
+   */
   async require(topics: readonly (string | TopicSpec)[]): Promise<void> {
+    const inline: TopicSpec[] = [];
     for (const topic of topics) {
       if (typeof topic === 'string') await this.describe(topic);
-      else await this.verify(topic);
+      else {
+        inline.push(checkTopic(topic));
+        await this.verify(topic);
+      }
     }
+    this.declare(inline);
   }
 
   /** Uses topics that are given instead of registered, for as long as this object lives. */
