@@ -119,6 +119,21 @@ describe('committing', () => {
     await expect(message?.commit()).rejects.toMatchObject({ code: 'OFFSET_METADATA_TOO_LARGE' });
   });
 
+  it('commits by itself after so many messages, whatever the interval', async () => {
+    const { consume, store, coordinator, clock } = consumerScene();
+    const consumer = await consume({ commit: { kind: 'auto', intervalMs: 600_000, count: 3 } });
+    void consumer.run({ eachMessage: () => {} });
+    store(0, 1, 2);
+    await clock.advance(100);
+    expect(coordinator.of('commit')).toHaveLength(0);
+    store(0, 3);
+    await clock.advance(100);
+    expect(coordinator.offsets.get('orders/0')).toBe(4);
+    store(0, 4, 5);
+    await clock.advance(100);
+    expect(coordinator.of('commit')).toHaveLength(1);
+  });
+
   it('commits by itself every interval and only what was handled', async () => {
     const { consume, store, coordinator, clock } = consumerScene();
     store(0, 1, 2);
