@@ -141,6 +141,12 @@ export const mutations: readonly Mutation[] = [
     breaks: 'a late copy of a join fences the process that has taken over the instance id',
   },
   {
+    file: 'join.ts',
+    line: 'return growth <= 0 || group.membersBytes + growth <= MEMBERS_BYTES_MAX;',
+    becomes: 'return true;',
+    breaks: 'a group grows until its record cannot be loaded again',
+  },
+  {
     file: 'join-reply.ts',
     line: 'const leader = supportSkippingAssignment ? group.leader : toldBefore;',
     becomes: 'const leader = group.leader;',
@@ -229,6 +235,12 @@ export const mutations: readonly Mutation[] = [
     line: 'recordSnapshot(turn, group);',
     becomes: '',
     breaks: 'assignments are told before they are durable',
+  },
+  {
+    file: 'sync.ts',
+    line: 'return group.membersBytes + assignmentsBytes(assignments) > ASSIGNED_BYTES_MAX;',
+    becomes: 'return false;',
+    breaks: 'an assignment is recorded that cannot be loaded again',
   },
   {
     file: 'heartbeat.ts',
@@ -370,10 +382,22 @@ export const mutations: readonly Mutation[] = [
     breaks: 'a failover forgets the numbers of commits',
   },
   {
+    file: 'replay.ts',
+    line: 'for (const producerId of openBefore) if (!stages.has(producerId)) this.#fenceSeqs.set(producerId, seq);',
+    becomes: '',
+    breaks: 'a failover forgets the fence of a producer whose staged offsets were deleted',
+  },
+  {
     file: 'snapshot.ts',
     line: 'if (without.has(member.memberId)) continue;',
     becomes: '',
     breaks: 'a checkpoint in the middle of a round brings back members that left',
+  },
+  {
+    file: 'snapshot.ts',
+    line: 'if (bytes < OFFSETS_BYTES_PER_RECORD) continue;',
+    becomes: 'continue;',
+    breaks: 'a checkpoint puts all offsets of a group into one record',
   },
   {
     file: 'record-codec.ts',
