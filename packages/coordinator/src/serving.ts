@@ -132,13 +132,14 @@ export function assembleServing(
     },
   });
   const lookAtRoom = async () => {
+    let fullest = 0;
     for (const runtime of [...partitions.all()]) {
       const share = await room?.fullness(runtime.partition).catch(() => undefined);
       if (share === undefined) continue;
-      if (share >= nodeLimits.roomShortShare)
-        log.warn({ partition: runtime.partition, share }, 'the log stream runs full');
+      fullest = Math.max(fullest, share);
       runtime.noteFullness(share);
     }
+    if (fullest >= nodeLimits.roomShortShare) log.warn({ share: fullest }, 'the log streams run full');
   };
   let isLooking = false;
   const watchRoom = () => {
