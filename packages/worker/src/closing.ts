@@ -26,9 +26,11 @@ export interface CloseOptions {
   readonly timeoutMs?: number;
 }
 
-const CLOSE_TIMEOUT_MS = 30_000;
+export const CLOSE_TIMEOUT_MS = 30_000;
+/** What could not join is given up in this time. */
+export const CLOSE_FAILED_MS = 1_000;
 /** Part of a close that is kept for the last commit and the leave. */
-const CLOSE_RESERVE = 0.25;
+export const CLOSE_RESERVE = 0.25;
 /** In a line of the log. */
 const PLACES_SHOWN = 8;
 

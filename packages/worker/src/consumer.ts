@@ -8,7 +8,7 @@
 import type { TopicPartition } from '@muster/protocol';
 import { checkArguments } from './check-arguments.js';
 import { checkOptions } from './check-options.js';
-import { type CloseOptions, closeInOrder } from './closing.js';
+import { CLOSE_FAILED_MS, type CloseOptions, closeInOrder } from './closing.js';
 import type { Codec } from './codecs.js';
 import { COMMIT_TIMEOUT_MS, type ConsumerParts, consumerParts } from './consumer-parts.js';
 import { SILENCE_MS } from './contact.js';
@@ -41,8 +41,6 @@ export type { CloseOptions } from './closing.js';
 const CONCURRENCY = 16;
 /** In the text of an error. */
 const OWNED_SHOWN = 16;
-/** What could not join is given up in this time. */
-const CLOSE_FAILED_MS = 1_000;
 
 export class Consumer<Value> {
   readonly group: string;

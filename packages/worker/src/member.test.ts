@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { consumerScene } from '../test/consumer-scene.js';
+import { recordingLogger } from '../test/recording-logger.js';
 import { settle } from '../test/virtual-clock.js';
 import type { PlainMemberOptions } from './member.js';
 
@@ -63,6 +64,22 @@ describe('a plain member', () => {
     const { join, coordinator } = setUp();
     coordinator.script.join = () => 'GROUP_MAX_SIZE_REACHED';
     await expect(join()).rejects.toMatchObject({ code: 'GROUP_MAX_SIZE_REACHED', retriable: false });
+  });
+
+  it('leaves no timer behind when it fails, and its own logger hears what goes wrong at the end', async () => {
+    const { join, coordinator, clock } = setUp();
+    const logger = recordingLogger();
+    const onLost = () => {
+      throw new Error('boom');
+    };
+    const member = await join({ instanceId: 'one', logger, onLost });
+    coordinator.script.heartbeat = () => 'FENCED_INSTANCE_ID';
+    await clock.advance(4_000);
+    expect(await member.ended).toMatchObject({ code: 'FENCED_INSTANCE_ID' });
+    expect(member).toMatchObject({ isClosed: true, failure: { code: 'FENCED_INSTANCE_ID' } });
+    expect(coordinator.of('leave')).toHaveLength(0);
+    expect(clock.timers).toBe(0);
+    expect(logger.lines.join()).toMatch(/a hook failed at the end.*boom/);
   });
 
   it('gives up and leaves when it is closed', async () => {

@@ -7,10 +7,12 @@
 
 import type { JoinMember } from '@muster/assignors';
 import { checkOptions } from './check-options.js';
-import type { CloseOptions } from './closing.js';
+import { CLOSE_FAILED_MS, CLOSE_RESERVE, CLOSE_TIMEOUT_MS, type CloseOptions } from './closing.js';
 import { MusterError, messageOf } from './errors.js';
 import { type MemberHealth, memberHealthOf } from './health.js';
+import { callHook } from './hooks.js';
 import { untilJoined } from './joining.js';
+import type { Logger } from './logger.js';
 import type { MemberHandler, NewAssignment, OfferedProtocol } from './member-handler.js';
 import { Membership } from './membership.js';
 import type { MusterContext } from './muster-context.js';
@@ -45,12 +47,10 @@ export interface PlainMemberOptions extends MemberOptions {
   onLost?(holding: Holding, reason: MusterError): Promise<void> | void;
 }
 
-const CLOSE_TIMEOUT_MS = 30_000;
-const CLOSE_FAILED_MS = 1_000;
-
 export class Member implements MemberHandler {
   readonly #context: MusterContext;
   readonly #options: PlainMemberOptions;
+  readonly #logger: Logger;
   readonly #membership: Membership;
   readonly #hookTimeoutMs: number;
   readonly #joinTimeoutMs: number;
@@ -64,6 +64,7 @@ export class Member implements MemberHandler {
     const settings = memberSettings(options);
     this.#context = context;
     this.#options = options;
+    this.#logger = options.logger ?? context.logger;
     this.#hookTimeoutMs = settings.rebalanceTimeoutMs;
     this.#joinTimeoutMs = settings.joinTimeoutMs;
     this.#membership = new Membership({
@@ -71,7 +72,7 @@ export class Member implements MemberHandler {
       environment,
       clientId,
       clientHost,
-      logger: options.logger ?? context.logger,
+      logger: this.#logger,
       protocolType: options.protocolType,
       handler: this,
       ...settings,
@@ -81,6 +82,10 @@ export class Member implements MemberHandler {
   /** Joins. Resolves with the first assignment; throws TIMEOUT after `joinTimeoutMs`, and what the coordinator refused with. */
   async start(): Promise<void> {
     this.#membership.start();
+    // What has failed keeps no timers; why it failed stays to be asked for.
+    void this.#membership.ended.then((error) => {
+      if (error !== undefined) void this.close();
+    });
     await untilJoined(this.#membership, this.#context.environment.clock, this.#joinTimeoutMs, () => {
       return this.close({ timeoutMs: CLOSE_FAILED_MS });
     });
@@ -176,26 +181,18 @@ export class Member implements MemberHandler {
     const deadlineAt = clock.now() + timeoutMs;
     const leftMs = () => Math.max(0, deadlineAt - clock.now());
     try {
-      await withinMs(clock, leftMs() * 0.75, this.#membership.hold());
-      await withinMs(clock, leftMs() * 0.75, this.prepare(undefined));
+      await withinMs(clock, leftMs() * (1 - CLOSE_RESERVE), this.#membership.hold());
+      await withinMs(clock, leftMs() * (1 - CLOSE_RESERVE), this.prepare(undefined));
     } catch (thrown) {
-      this.#context.logger.error('closing went on after a failure', { error: messageOf(thrown) });
+      this.#logger.error('closing went on after a failure', { error: messageOf(thrown) });
     }
     await this.#membership.end({ leave, timeoutMs: leftMs() });
     this.#isClosed = true;
   }
 
   async #hook(name: string, call: () => Promise<void> | void): Promise<void> {
-    try {
-      const outcome = await withinMs(
-        this.#context.environment.clock,
-        this.#hookTimeoutMs,
-        Promise.resolve().then(call),
-      );
-      if (outcome.kind !== 'done') this.#context.logger.error('a hook takes too long: going on without it', { name });
-    } catch (thrown) {
-      throw new MusterError('HOOK_FAILED', `${name}: ${messageOf(thrown)}`, { cause: thrown });
-    }
+    const { clock } = this.#context.environment;
+    await callHook(name, call, { clock, hookTimeoutMs: this.#hookTimeoutMs, logger: this.#logger });
   }
 }
 

@@ -25,11 +25,11 @@ import type { Environment } from './clock.js';
 import type { Committer } from './committer.js';
 import { asMusterError, MusterError, messageOf } from './errors.js';
 import { type EventName, emit } from './events.js';
+import { callHook } from './hooks.js';
 import { type Lane, placeOf } from './lane.js';
 import type { Logger } from './logger.js';
 import type { MemberHandler, NewAssignment, OfferedProtocol } from './member-handler.js';
 import type { Topics } from './topics.js';
-import { withinMs } from './waiting.js';
 
 /** Called in order, awaited, never two at a time. Each has the rebalance timeout to end in. */
 export interface OwnershipHooks {
@@ -255,14 +255,7 @@ export class Ownership implements MemberHandler {
   async #hook(name: string, call: (() => Promise<void> | void) | undefined): Promise<void> {
     if (call === undefined) return;
     const { environment, hookTimeoutMs, logger } = this.#options;
-    try {
-      // Through a promise, so that a hook that throws at once fails like one that rejects.
-      const running = Promise.resolve().then(call);
-      const outcome = await withinMs(environment.clock, hookTimeoutMs, running);
-      if (outcome.kind !== 'done') logger.error('a hook takes too long: going on without it', { name, hookTimeoutMs });
-    } catch (thrown) {
-      throw new MusterError('HOOK_FAILED', `${name}: ${messageOf(thrown)}`, { cause: thrown });
-    }
+    await callHook(name, call, { clock: environment.clock, hookTimeoutMs, logger });
   }
 
   #lanesOf(partitions: readonly TopicPartition[]): Lane[] {

@@ -9,6 +9,7 @@
 import { setMaxListeners } from 'node:events';
 import { checkOptions } from './check-options.js';
 import type { Environment } from './clock.js';
+import { CLOSE_TIMEOUT_MS } from './closing.js';
 import type { Codec } from './codecs.js';
 import { asMusterError, MusterError, messageOf } from './errors.js';
 import { Gate } from './gate.js';
@@ -57,7 +58,6 @@ export interface ProducerLimits {
   readonly deliveryTimeoutMs?: number;
 }
 
-const CLOSE_TIMEOUT_MS = 30_000;
 /** Of all that is in flight or waits, beside their number. kafka: buffer.memory; here it is a guard against running out of memory. */
 const PENDING_BYTES_MAX = 256 * 1024 * 1024;
 
