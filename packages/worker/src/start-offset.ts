@@ -40,8 +40,8 @@ export function startOffset(
     return { offset: policy.start === 'earliest' ? bounds.firstOffset : bounds.nextOffset, isNew: true };
   }
   if (committed >= bounds.firstOffset && committed <= bounds.nextOffset) return { offset: committed, isNew: false };
-  // An empty stream starts at 0 or 1; nothing can be missing before the first message.
-  if (committed < bounds.firstOffset && committed <= 1) return { offset: bounds.firstOffset, isNew: true };
+  // Offsets begin at 1; who has committed 0 misses nothing of a stream that has lost nothing.
+  if (committed === 0 && bounds.firstOffset === 1) return { offset: 1, isNew: true };
   if (policy.fallback === 'fail') {
     const range = `${bounds.firstOffset} to ${bounds.nextOffset}`;
     throw new MusterError('OFFSET_OUT_OF_RANGE', `${place}: ${committed} is outside ${range}`);
