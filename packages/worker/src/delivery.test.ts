@@ -54,3 +54,30 @@ describe('the signals of a message', () => {
     await consumer.close();
   });
 });
+
+describe('what is delivered and not acked', () => {
+  it('is bounded in each partition, and goes on with every ack', async () => {
+    const { consume, store } = consumerScene();
+    store(0, ...Array.from({ length: 20 }, (_, at) => at));
+    store(1, 100);
+    const consumer = await consume({ unackedMessages: 5 });
+    const messages: Message<number>[] = [];
+    void (async () => {
+      for await (const message of consumer) messages.push(message);
+    })();
+    await settle();
+    const values = () => messages.map(({ value }) => value).filter((value) => value < 100);
+    expect(values()).toEqual([0, 1, 2, 3, 4]);
+    expect(messages).toHaveLength(6);
+    // A later one frees no place: what is before it is still out.
+    messages.find(({ value }) => value === 3)?.ack();
+    await settle();
+    expect(values()).toHaveLength(5);
+    messages.find(({ value }) => value === 0)?.ack();
+    await settle();
+    expect(values()).toEqual([0, 1, 2, 3, 4, 5]);
+    for (const message of messages) message.ack();
+    await settle();
+    expect(values()).toHaveLength(11);
+  });
+});
