@@ -84,14 +84,19 @@ describe('running handlers', () => {
     store(0, 1, 2);
     const consumer = await consume({ onFailure: { kind: 'retry', attempts: 3, lastly: 'skip' } });
     const tried: number[] = [];
+    const triedAtMs: number[] = [];
     void consumer.run({
       eachMessage: ({ value }) => {
         tried.push(value);
+        triedAtMs.push(clock.now());
         if (value === 1) throw new Error('not now');
       },
     });
     await clock.advance(5_000);
     expect(tried).toEqual([1, 1, 1, 2]);
+    // 200 ms and then 400, the upper half of each by chance: here the middle of it.
+    const [first = 0, ...others] = triedAtMs;
+    expect(others.map((atMs) => atMs - first)).toEqual([150, 450, 450]);
     await muster.close();
     expect(coordinator.offsets.get('orders/0')).toBe(3);
   });
