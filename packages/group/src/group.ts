@@ -59,16 +59,18 @@ export type Member = {
 export type PendingMember = { readonly createdBy: RequestId; deadline: MonotonicMs };
 
 /** Why a rebalance began. Shown in describe. */
-export type RebalanceCause =
-  | 'member-joined'
-  | 'leader-rejoined'
-  | 'subscription-changed'
-  | 'static-member-restarted'
-  | 'member-left'
-  | 'session-expired'
-  | 'sync-timed-out'
-  | 'group-too-large'
-  | 'removed-before-load';
+export const rebalanceCauses = [
+  'member-joined',
+  'leader-rejoined',
+  'subscription-changed',
+  'static-member-restarted',
+  'member-left',
+  'session-expired',
+  'sync-timed-out',
+  'group-too-large',
+  'removed-before-load',
+] as const;
+export type RebalanceCause = (typeof rebalanceCauses)[number];
 
 /** A JoinGroup that waits. `newcomer`: the member has not been in a generation yet. */
 export type ParkedJoin = { readonly ref: RequestId; readonly newcomer: boolean };

@@ -8,6 +8,7 @@
 import type { Generation, InstanceId, MemberId, RebalanceEntry, RequestId, WallMs } from '@muster/protocol';
 import { assertNever, isGeneration, isInstanceId, isMemberId, isRequestId, wallMs } from '@muster/protocol';
 import type { TopicPartition } from './commands.js';
+import { rebalanceCauses } from './group.js';
 import type { StoredOffset } from './offset-store.js';
 import type {
   GroupRecord,
@@ -234,9 +235,12 @@ function decodeProtocol(fields: Fields): Protocol {
 }
 
 function decodeRebalance(fields: Fields): RebalanceEntry {
+  const generationId = fields.generation('generation');
+  const cause = fields.text('cause');
   return {
-    generationId: fields.generation('generation'),
-    cause: fields.text('cause'),
+    generationId,
+    // A group keeps many of them: they share the text. One that is not known comes from a newer version.
+    cause: rebalanceCauses.find((known) => known === cause) ?? cause,
     memberId: fields.text('member id'),
     startedAtMs: fields.number('start'),
     durationMs: fields.number('duration'),
