@@ -29,7 +29,6 @@ import {
   consumerSettings,
   type MemberSettings,
   memberSettings,
-  positive,
 } from './options.js';
 import { offsetOfPosition, type Position } from './positions.js';
 import { handlingOf, type RunOptions } from './run-options.js';
@@ -152,9 +151,9 @@ export class Consumer<Value> {
   async run(options: RunOptions<Value>): Promise<void> {
     checkOptions('run', options);
     this.#begin('run');
-    const count = positive('concurrency', options.concurrency ?? CONCURRENCY);
+    const { concurrency = CONCURRENCY } = options;
     const handling = handlingOf(options);
-    for (let worker = 0; worker < count; worker += 1) {
+    for (let worker = 0; worker < concurrency; worker += 1) {
       this.#parts.runner.work(handling).catch((thrown: unknown) => this.#fail(asMusterError(thrown, 'HANDLER_FAILED')));
     }
     // Not for the workers: one may hang in a handler that did not end in the time of the close.

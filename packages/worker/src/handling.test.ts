@@ -80,6 +80,26 @@ describe('a handler of a program without types', () => {
     expect(coordinator.offsets.get('orders/0')).toBe(3);
   });
 
+  it('may name both kinds of handler and give one', async () => {
+    const { consume, store } = consumerScene();
+    store(0, 1, 2);
+    const seen: number[] = [];
+    const eachMessage = ({ value }: { value: number }) => void seen.push(value);
+    const eachBatch = ({ messages }: Batch<number>) => void seen.push(...messages.map(({ value }) => value));
+    for (const options of [
+      { eachMessage, eachBatch: undefined },
+      { eachMessage: undefined, eachBatch },
+    ]) {
+      const consumer = await consume();
+      const running = consumer.run(options as never);
+      await settle();
+      await consumer.seek({ topic: 'orders', partition: 0 }, 1);
+      await consumer.close();
+      await running;
+    }
+    expect(seen).toEqual([1, 2, 1, 2]);
+  });
+
   it('may return what can be awaited and is no promise', async () => {
     const { consume, store, muster, coordinator } = consumerScene();
     store(0, 1);

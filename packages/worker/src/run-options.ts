@@ -3,8 +3,8 @@
  */
 
 import type { Batch } from './batch.js';
+import { MusterError } from './errors.js';
 import type { Message } from './message.js';
-import { positive } from './options.js';
 import type { Handling } from './runner.js';
 
 const BATCH_MESSAGES = 100;
@@ -29,9 +29,12 @@ export interface BatchRunOptions<Value> extends ConcurrencyOptions {
 /** How messages are handled: one by one, or several of one partition together. */
 export type RunOptions<Value> = MessageRunOptions<Value> | BatchRunOptions<Value>;
 
-/** @returns the handler as the runner calls it; throws MusterError INVALID_ARGUMENT */
+/** @returns the handler as the runner calls it; throws MusterError INVALID_ARGUMENT where there is none */
 export function handlingOf<Value>(options: RunOptions<Value>): Handling<Value> {
+  // A program without types may name both and give one.
+  if ('eachBatch' in options && options.eachBatch !== undefined) {
+    return { kind: 'batch', size: options.batchMessages ?? BATCH_MESSAGES, run: options.eachBatch };
+  }
   if ('eachMessage' in options) return { kind: 'message', run: options.eachMessage };
-  const size = positive('batchMessages', options.batchMessages ?? BATCH_MESSAGES);
-  return { kind: 'batch', size, run: options.eachBatch };
+  throw new MusterError('INVALID_ARGUMENT', 'run: either eachMessage or eachBatch');
 }
