@@ -3,7 +3,7 @@
  */
 
 import { describe, expect, test } from 'vitest';
-import { figuresOf, ratioOf, ratioText, summaryOf, valueText } from '../bench/kafka/figures.js';
+import { figuresOf, ratioOf, ratioText, summaryOf, summaryText, valueText } from '../bench/kafka/figures.js';
 import { GroupShare } from '../bench/kafka/group-share.js';
 import { parsePeerLine, peerResults } from '../bench/kafka/peer-lines.js';
 
@@ -99,14 +99,20 @@ describe('figures', () => {
       sample('z', 'kafka', [1, 2]),
     ]);
     expect(figures.map(({ figure }) => figure)).toEqual(['z', 'a']);
-    expect(figures[0]?.sides['kafka']).toEqual({ count: 3, p50: 2, p99: 3, max: 3 });
-    expect(figures[0]?.sides['muster']).toEqual({ count: 1, p50: 1, p99: 1, max: 1 });
+    expect(figures[0]?.sides['kafka']).toEqual({ count: 3, p50: 2, p99: 3, max: 3, total: 6 });
+    expect(figures[0]?.sides['muster']).toEqual({ count: 1, p50: 1, p99: 1, max: 1, total: 1 });
     expect(figures[1]?.sides['muster']).toBeUndefined();
   });
 
   test('quantiles are taken from sorted values', () => {
     const values = Array.from({ length: 1_000 }, (_, at) => 1_000 - at);
-    expect(summaryOf(values)).toEqual({ count: 1_000, p50: 501, p99: 991, max: 1_000 });
+    expect(summaryOf(values)).toEqual({
+      count: 1_000,
+      p50: 501,
+      p99: 991,
+      max: 1_000,
+      total: 500_500,
+    });
   });
 
   test('a ratio is how many times better the second is, whichever way better lies', () => {
@@ -120,6 +126,13 @@ describe('figures', () => {
     expect(ratioOf('count', 0, 5)).toBeUndefined();
     expect(ratioOf('ms', undefined, 5)).toBeUndefined();
     expect(ratioOf('ms', 5, Number.NaN)).toBeUndefined();
+  });
+
+  test('of counts people read all of them, of other values where they lie', () => {
+    expect(summaryText('count', summaryOf([0, 25, 1]))).toBe('26 in 3');
+    expect(summaryText('ms', summaryOf([1, 2, 3]))).toBe('2.00 / 3.00 / 3.00 (3)');
+    expect(summaryText('MiB', summaryOf([413]))).toBe('413');
+    expect(summaryText('ms', undefined)).toBe('-');
   });
 
   test('people read two digits of a ratio and three of a value', () => {

@@ -15,7 +15,13 @@ export type Sample = {
   readonly values: readonly number[];
 };
 
-export type Summary = { readonly count: number; readonly p50: number; readonly p99: number; readonly max: number };
+export type Summary = {
+  readonly count: number;
+  readonly p50: number;
+  readonly p99: number;
+  readonly max: number;
+  readonly total: number;
+};
 export type Figure = {
   readonly figure: string;
   readonly unit: Unit;
@@ -39,7 +45,8 @@ export function figuresOf(samples: readonly Sample[]): Figure[] {
 
 export function summaryOf(values: readonly number[]): Summary {
   const [p50, p99, max] = [quantile(values, 0.5), quantile(values, 0.99), quantile(values, 1)];
-  return { count: values.length, p50, p99, max };
+  const total = values.reduce((sum, value) => sum + value, 0);
+  return { count: values.length, p50, p99, max, total };
 }
 
 /** @returns how many times better `second` is than `first`; undefined where one of them is 0 or missing */
@@ -52,6 +59,14 @@ export function ratioOf(unit: Unit, first: number | undefined, second: number | 
 export function ratioText(ratio: number | undefined): string {
   if (ratio === undefined) return '-';
   return ratio >= 10 ? ratio.toFixed(0) : ratio.toPrecision(2);
+}
+
+/** @returns a summary for people: of counts how many in all, of a single value that value, of more p50 / p99 / max */
+export function summaryText(unit: Unit, summary: Summary | undefined): string {
+  if (summary === undefined) return '-';
+  const { p50, p99, max, count, total } = summary;
+  if (unit === 'count') return `${total} in ${count}`;
+  return count === 1 ? valueText(p50) : `${[p50, p99, max].map(valueText).join(' / ')} (${count})`;
 }
 
 /** @returns a value for people: three digits that mean something */

@@ -12,7 +12,7 @@ import { resolveNatsServer } from '@muster/nats-server';
 import Table from 'cli-table3';
 import { Argument, Command, Option } from 'commander';
 import { RealCluster } from '../../world/real-cluster.js';
-import { type Figure, figuresOf, ratioOf, ratioText, type Sample, type Summary, valueText } from './figures.js';
+import { type Figure, figuresOf, ratioOf, ratioText, type Sample, summaryText } from './figures.js';
 import { findJava } from './java.js';
 import { KafkaBrokers, tunedProperties } from './kafka-brokers.js';
 import { type KafkaProtocol, kafkaSide } from './kafka-side.js';
@@ -152,23 +152,18 @@ async function firstCommit(side: Side, startedAt: number, plan: Plan): Promise<S
 function print(figures: readonly Figure[]): void {
   const sides = [...new Set(figures.flatMap(({ sides: by }) => Object.keys(by)))];
   const others = sides.filter((side) => side !== 'muster');
-  const head = ['figure', 'unit', ...sides.map((side) => `${side}: p50 / p99 / max (count)`)];
+  const head = ['figure', 'unit', ...sides.map((side) => `${side}: p50 / p99 / max (values)`)];
   const table = new Table({
     head: [...head, ...others.map((side) => `${side} : muster`)],
     style: { head: [], border: [] },
   });
-  const text = (summary: Summary | undefined) => {
-    if (summary === undefined) return '-';
-    const { p50, p99, max, count } = summary;
-    return count === 1 ? valueText(p50) : `${[p50, p99, max].map(valueText).join(' / ')} (${count})`;
-  };
   for (const { figure, unit, sides: by } of figures) {
     const ratios = others.map((side) => {
       const [theirs, ours] = [by[side], by['muster']];
       const [p50, p99] = (['p50', 'p99'] as const).map((at) => ratioText(ratioOf(unit, theirs?.[at], ours?.[at])));
       return theirs !== undefined && theirs.count > 100 ? `${p50}, p99 ${p99}` : (p50 ?? '-');
     });
-    table.push([figure, unit, ...sides.map((side) => text(by[side])), ...ratios]);
+    table.push([figure, unit, ...sides.map((side) => summaryText(unit, by[side])), ...ratios]);
   }
   console.log(table.toString());
   console.log(
