@@ -111,6 +111,19 @@ describe('a plain member that has failed', () => {
   });
 });
 
+describe('the health of a consumer', () => {
+  it('says how long ago the last heartbeat was sent that was answered well', async () => {
+    const { consume, coordinator, clock } = consumerScene();
+    const consumer = await consume({ heartbeatIntervalMs: 1_000 });
+    await clock.advance(5_000);
+    expect(consumer.health().heartbeatAgeMs).toBeLessThanOrEqual(1_000);
+    coordinator.script.heartbeat = () => 'park';
+    await clock.advance(4_000);
+    expect(consumer.health().heartbeatAgeMs).toBeGreaterThanOrEqual(4_000);
+    await consumer.close();
+  });
+});
+
 describe('the health of a partition', () => {
   it('that the application has paused is no trouble of the whole', async () => {
     const { muster, consume, store, clock } = consumerScene();
