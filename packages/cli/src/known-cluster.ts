@@ -6,7 +6,7 @@
  */
 
 import { recordKey } from '@muster/cluster';
-import { leaseBucket, logStreamName } from '@muster/nats';
+import { leaseBucket, logStreamName, OWN_API } from '@muster/nats';
 import { encodeRequest, groupId, requestId, Subjects } from '@muster/protocol';
 import { ErrorCode, type JetStreamManager, type NatsConnection, NatsError, nuid } from 'nats';
 import type { Connection } from './connection.js';
@@ -42,18 +42,28 @@ export async function missingCluster(
 }
 
 /**
- * For somebody at a leaf node or in another account who has not said where the cluster's JetStream is: topics would seem to be unknown.
- * @returns what to say where coordinators answer but this JetStream has not even their store; undefined otherwise
+ * For somebody at a leaf node who has not said where the cluster's JetStream is: topics would seem to be unknown. Only servers with a
+ * domain are such; in another account without one (deploy/nats/accounts.conf) the coordinators' store is out of sight on purpose.
+ * @returns what to say where coordinators answer but the JetStream of this domain has neither their store nor topics; undefined otherwise
  */
 export async function otherJetStream(
   nats: NatsConnection,
   { cluster, timeoutMs, jetStream }: Connection,
 ): Promise<string | undefined> {
   const timeout = Math.min(ASK_MS, timeoutMs);
+  const domain = domainOf(nats);
+  if (domain === undefined || jetStream.apiPrefix !== OWN_API) return undefined;
   const manager = await nats.jetstreamManager({ ...jetStream, timeout, checkAPI: false });
-  const isElsewhere = await isAbsent(manager, `KV_${leaseBucket(cluster)}`);
-  if (!isElsewhere || (await hasNoListener(nats, cluster, timeout))) return undefined;
-  return `coordinators of ${JSON.stringify(cluster)} answer, but their store is in another JetStream than the one asked (${jetStream.apiPrefix}): to see topics say which with --js-domain or --js-api-prefix`;
+  const store = `KV_${leaseBucket(cluster)}`;
+  for (const stream of [store, `${store}${TOPICS_SUFFIX}`]) if (!(await isAbsent(manager, stream))) return undefined;
+  if (await hasNoListener(nats, cluster, timeout)) return undefined;
+  return `coordinators of ${JSON.stringify(cluster)} answer, but their store is not in the JetStream domain ${JSON.stringify(domain)} of this server: to see topics say which it is with --js-domain`;
+}
+
+/** The client passes on what the server says of itself, and has no type for this. */
+function domainOf({ info }: NatsConnection): string | undefined {
+  const { domain }: { domain?: unknown } = { domain: undefined, ...info };
+  return typeof domain === 'string' && domain !== '' ? domain : undefined;
 }
 
 function thereAre(others: readonly string[] | undefined): string {
