@@ -81,6 +81,13 @@ describe('the producer', () => {
     expect(streams.published[0]?.subject).toBe(`orders.${partition}.c=2E1`);
   });
 
+  it("takes Kafka's partition where the topic goes by murmur2", () => {
+    // Kafka: murmur2("21") = -973932308 (org.apache.kafka.common.utils.UtilsTest).
+    const topic = { ...orders, partitions: 100, keyHash: 'murmur2' } as const;
+    expect(partitionOfKey(topic, '21')).toBe((-973932308 & 0x7fffffff) % 100);
+    expect(partitionOfKey({ ...topic, keyHash: 'fnv1a' }, '21')).not.toBe(partitionOfKey(topic, '21'));
+  });
+
   it('lets messages without a key take turns over the partitions', async () => {
     const { producer } = setUp();
     const stored = await Promise.all([1, 2, 3, 4].map((value) => producer.send({ value })));
