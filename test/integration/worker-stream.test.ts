@@ -225,6 +225,36 @@ describe('a producer on a real stream', () => {
     }
   });
 
+  it('publishes into a stream that computes the partition itself, beside foreign publishers', async () => {
+    const manager = await nats.jetstreamManager();
+    const subject_transform = { src: 'foo.*', dest: `{{partition(${PARTITIONS},1)}}.foo.{{wildcard(1)}}` };
+    await manager.streams.add({ name: 'FOO', subjects: ['foo.*'], subject_transform });
+    await muster.topics.adopt({
+      name: 'orders',
+      stream: 'FOO',
+      subject: '{partition}.foo.{key}',
+      partitions: PARTITIONS,
+    });
+    const producer = await muster.producer<number>({ topic: 'orders' });
+    const keys = Array.from({ length: 20 }, (_, number) => `k${number}`);
+    for (const [number, key] of keys.entries()) {
+      const { partition, offset } = await producer.send({ key, value: number });
+      const stored = await manager.streams.getMessage('FOO', { seq: offset });
+      expect(stored.subject).toBe(`${partition}.foo.${key}`);
+      await nats.jetstream().publish(`foo.${key}`, JSON.stringify(100 + number));
+    }
+    const consumer = await muster.consumer<number>(joinTimes);
+    const handled = new Map<string, number[]>();
+    void consumer.run({
+      eachMessage: ({ key, value, partition }) => {
+        expect(partition).toBe(natsPartition([String(key)], PARTITIONS));
+        handled.set(String(key), [...(handled.get(String(key)) ?? []), value]);
+      },
+    });
+    await until('all are handled', () => [...handled.values()].flat().length === 2 * keys.length);
+    for (const [number, key] of keys.entries()) expect(handled.get(key)).toEqual([number, 100 + number]);
+  });
+
   it('shares partitions with a foreign publisher behind a server mapping', async () => {
     await muster.topics.create({ name: 'orders', partitions: PARTITIONS });
     const producer = await muster.producer({ topic: 'orders' });

@@ -54,6 +54,7 @@ export const topicOrName = z.union(
       subject: text,
       partitions: count,
       keyHash: z.enum(['fnv1a', 'murmur2'], { error: "'fnv1a' or 'murmur2'" }),
+      publish: z.string().nullable().optional(),
     } satisfies SchemaOf<TopicSpec>),
   ],
   { error: 'a topic name, or a topic { name, stream, subject, partitions, keyHash }' },

@@ -54,6 +54,7 @@ export { PROGRESS_WINDOW_MAX, type ProgressSample, type ProgressVerdict, Progres
 export type { RunOptions } from './run-options.js';
 export { type CloseOnSignalsOptions, type Closing, closeOnSignals } from './shutdown.js';
 export type { Start, StartFallback } from './start-offset.js';
+export type { StreamSubjects, SubjectTransform } from './stream-shape.js';
 export type {
   Bucket,
   Headers,

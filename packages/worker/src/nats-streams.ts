@@ -22,6 +22,7 @@ import {
 import type { Environment } from './clock.js';
 import { MusterError, messageOf } from './errors.js';
 import { NatsReader } from './nats-reader.js';
+import type { StreamSubjects } from './stream-shape.js';
 import type {
   Bucket,
   Headers,
@@ -183,10 +184,13 @@ export class NatsStreams implements Streams {
     return found === undefined ? undefined : { offset: found.seq };
   }
 
-  async subjectsOf(stream: string): Promise<readonly string[] | undefined> {
+  async subjectsOf(stream: string): Promise<StreamSubjects | undefined> {
     const manager = await this.#managed();
     const info = await orMissing(manager.streams.info(stream), undefined);
-    return info?.config.subjects;
+    if (info === undefined) return undefined;
+    const { subjects: takesIn = [], subject_transform: transform } = info.config;
+    if (transform === undefined) return { takesIn };
+    return { takesIn, transform: { src: transform.src ?? '', dest: transform.dest ?? '' } };
   }
 
   async createStream(config: StreamConfig): Promise<void> {

@@ -6,6 +6,7 @@
  */
 
 import type { MusterError } from './errors.js';
+import type { StreamSubjects } from './stream-shape.js';
 
 export type Headers = Readonly<Record<string, string>>;
 
@@ -97,8 +98,8 @@ export interface Streams {
   ): Promise<{ readonly offset: number; readonly subject: string; readonly timestampMs: number } | undefined>;
   /** The last message of the subject; undefined where there is none. Throws as above. */
   lastOf(of: { readonly stream: string; readonly subject: string }): Promise<{ readonly offset: number } | undefined>;
-  /** The subjects a stream takes in; undefined where there is no such stream. Throws as above. */
-  subjectsOf(stream: string): Promise<readonly string[] | undefined>;
+  /** The subjects of a stream; undefined where there is no such stream. Throws as above. */
+  subjectsOf(stream: string): Promise<StreamSubjects | undefined>;
   /** Creates a stream; one with the same name and settings is fine. Throws as above. */
   createStream(config: StreamConfig): Promise<void>;
   /** @returns false where there was none */

@@ -28,6 +28,11 @@ export interface TopicSpec {
   readonly subject: string;
   readonly partitions: number;
   readonly keyHash: KeyHash;
+  /**
+   * Where to publish, such as `orders.{key}`, where the stream computes the partition itself (`subject_transform`); null where our
+   * producers cannot publish into such a stream. Left out: under `subject`.
+   */
+  readonly publish?: string | null;
 }
 
 /** One token per element; a text is one token. */
@@ -63,6 +68,9 @@ export function checkTopic(spec: TopicSpec): TopicSpec {
   if (keyAt >= 0 && keyAt !== tokens.length - 1) refuse('{key} may only be the last token of the subject');
   if (!tokens.every((token) => token === '{partition}' || token === '{key}' || plainToken.test(token))) {
     refuse('a token of the subject is empty or has blanks or wildcards');
+  }
+  if (typeof spec.publish === 'string' && !/^(?:[^\s.*>{}]+\.)*\{key\}$/.test(spec.publish)) {
+    refuse('publish must end with {key}, without {partition}');
   }
   return spec;
 }
@@ -118,8 +126,10 @@ export function messageSubject(topic: TopicSpec, partition: number, key: Key | u
   if (!Number.isInteger(partition) || partition < 0 || partition >= topic.partitions) {
     throw new MusterError('INVALID_ARGUMENT', `topic ${topic.name} has no partition ${partition}`);
   }
+  if (topic.publish !== undefined) requireOwnPartition(topic, partition, key);
   const tokens = key === undefined ? NO_KEY : keyTokens(key).join('.');
-  const subject = topic.subject.replace('{partition}', String(partition)).replace(/\{key\}$/, () => tokens);
+  const template = topic.publish ?? topic.subject;
+  const subject = template.replace('{partition}', String(partition)).replace(/\{key\}$/, () => tokens);
   if (subject.length > SUBJECT_BYTES_MAX) {
     const excess = `a key of ${tokens.length} bytes (encoded for a subject) is too long`;
     throw new MusterError(
@@ -128,6 +138,20 @@ export function messageSubject(topic: TopicSpec, partition: number, key: Key | u
     );
   }
   return subject;
+}
+
+/** The stream puts a message where its key belongs, whatever we say. */
+function requireOwnPartition(topic: TopicSpec, partition: number, key: Key | undefined): void {
+  const refuse = (why: string): never => {
+    throw new MusterError(
+      'INVALID_ARGUMENT',
+      `topic ${topic.name}: the stream ${topic.stream} computes the partition itself: ${why}`,
+    );
+  };
+  if (topic.publish === null) refuse('publish under its own subjects, without this library');
+  if (key === undefined) refuse('a message needs a key');
+  else if (partition !== partitionOfKey(topic, key))
+    refuse(`this key belongs to ${partitionOfKey(topic, key)}, not ${partition}`);
 }
 
 /** @returns whether messages carry their key in the subject */

@@ -4,13 +4,47 @@ import { describe, expect, it } from 'vitest';
 import { FakeStreams } from '../test/fake-streams.js';
 import { virtualEnvironment } from '../test/virtual-clock.js';
 import { MusterError } from './errors.js';
-import { checkTopic, covers, keyOf, keyTokens, messageSubject, partitionFilter, streamSubjects } from './topic.js';
+import {
+  checkTopic,
+  covers,
+  keyOf,
+  keyTokens,
+  messageSubject,
+  partitionFilter,
+  partitionOfKey,
+  streamSubjects,
+} from './topic.js';
 import { Topics } from './topics.js';
 
 function setUp(streams = new FakeStreams()) {
   const { clock } = virtualEnvironment();
   return new Topics({ streams, clock, cluster: 'default', subjects: new Subjects('default') });
 }
+
+describe('a topic whose stream computes the partition', () => {
+  const topic = checkTopic({
+    name: 'orders',
+    stream: 'ORDERS',
+    subject: '{partition}.foo.{key}',
+    partitions: 4,
+    keyHash: 'fnv1a',
+    publish: 'foo.{key}',
+  });
+  it('is published to by key, in the partition that the server finds, too', () => {
+    expect(messageSubject(topic, partitionOfKey(topic, 'ann'), 'ann')).toBe('foo.ann');
+  });
+  it('is not published to where the server would choose otherwise', () => {
+    const other = (partitionOfKey(topic, 'ann') + 1) % 4;
+    expect(() => messageSubject(topic, other, 'ann')).toThrow(/this key belongs to/);
+    expect(() => messageSubject(topic, 0, undefined)).toThrow(/a message needs a key/);
+    expect(() => messageSubject({ ...topic, publish: null }, 0, 'ann')).toThrow(/without this library/);
+  });
+  it('cannot be told to publish under a subject with a partition', () => {
+    for (const publish of ['foo.{partition}.{key}', 'foo.*', '{key}.foo', '']) {
+      expect(() => checkTopic({ ...topic, publish })).toThrow(/publish must end with {key}/);
+    }
+  });
+});
 
 describe('adopting a stream', () => {
   const events = { name: 'events', stream: 'EVENTS', subject: 'ev.{partition}.{key}', partitions: 3 };
@@ -36,6 +70,46 @@ describe('adopting a stream', () => {
       message: expect.stringContaining('1 messages of ev.*.>'),
     });
     await expect(topics.describe('events')).rejects.toMatchObject({ code: 'UNKNOWN_TOPIC' });
+  });
+
+  describe('that computes the partition itself', () => {
+    const orders = { name: 'orders', stream: 'ORDERS', subject: '{partition}.foo.{key}', partitions: 4 };
+    const computing = (dest: string) => {
+      const streams = new FakeStreams();
+      streams.subjects.set('ORDERS', ['foo.*']);
+      streams.transforms.set('ORDERS', { src: 'foo.*', dest });
+      return { streams, topics: setUp(streams) };
+    };
+
+    it('registers it, with where to publish; the same is found when it is read again', async () => {
+      const { topics, streams } = computing('{{partition(4,1)}}.foo.{{wildcard(1)}}');
+      const adopted = await topics.adopt(orders);
+      expect(adopted).toEqual({ ...orders, keyHash: 'fnv1a', publish: 'foo.{key}' });
+      expect(await setUp(streams).describe('orders')).toEqual(adopted);
+      await topics.require([adopted]);
+    });
+    it('says what the stream stores where it is told something else', async () => {
+      const { topics } = computing('{{partition(8,1)}}.foo.{{wildcard(1)}}');
+      await expect(topics.adopt(orders)).rejects.toMatchObject({
+        code: 'PARTITION_COUNT_MISMATCH',
+        message: expect.stringContaining('which is {partition}.foo.{key} in 8 partitions by fnv1a'),
+      });
+      await expect(topics.adopt({ ...orders, partitions: 8, keyHash: 'murmur2' })).rejects.toMatchObject({
+        code: 'PARTITION_COUNT_MISMATCH',
+      });
+    });
+    it('refuses what computes no partition', async () => {
+      const { topics } = computing('bar.{{wildcard(1)}}');
+      await expect(topics.adopt(orders)).rejects.toThrow('which no subject template says');
+    });
+  });
+
+  it('says what the subjects look like where they count and the template does not fit', async () => {
+    const { topics, streams } = existing();
+    streams.subjects.set('EVENTS', ['0.bar.>', '1.bar.>', '2.bar.>']);
+    await expect(topics.adopt({ ...events, subject: '{partition}.{key}' })).rejects.toThrow(
+      'it looks like {partition}.bar.{key} in 3 partitions',
+    );
   });
 
   it('refuses a stream that does not take in every partition, or does not exist', async () => {

@@ -10,6 +10,7 @@ import { checkArguments } from './check-arguments.js';
 import { checkOptions } from './check-options.js';
 import type { Clock } from './clock.js';
 import { asMusterError, MusterError } from './errors.js';
+import { type StreamSubjects, shapeOfSubjects, shapeOfTransform } from './stream-shape.js';
 import type { Bucket, StreamConfig, Streams } from './streams.js';
 import { checkTopic, covers, type KeyHash, partitionFilter, streamSubjects, type TopicSpec } from './topic.js';
 
@@ -103,7 +104,8 @@ export class Topics {
   async adopt(options: AdoptOptions): Promise<TopicSpec> {
     checkOptions('topics.adopt', options);
     const { name, stream, subject, partitions, keyHash = 'fnv1a', replicas = 1 } = options;
-    const spec = checkTopic({ name, stream, subject, partitions, keyHash });
+    const said = checkTopic({ name, stream, subject, partitions, keyHash });
+    const spec = { ...said, ...publishedAs(said, await this.#subjectsOf(said)) };
     await this.#checkStream(spec);
     return await this.#register(spec, replicas);
   }
@@ -225,13 +227,23 @@ export class Topics {
 
   /** @returns the subject filters of the partitions, which the stream takes in all of */
   async #checkSubjects(spec: TopicSpec): Promise<string[]> {
+    const subjects = await this.#subjectsOf(spec);
+    publishedAs(spec, subjects);
+    const filters = Array.from({ length: spec.partitions }, (_, partition) => partitionFilter(spec, partition));
+    if (subjects.transform !== undefined) return filters;
+    const { takesIn } = subjects;
+    const missing = filters.find((filter) => !takesIn.some((subject) => covers(subject, filter)));
+    if (missing === undefined) return filters;
+    const looks = shapeOfSubjects(takesIn);
+    const advice = looks === undefined ? '' : `; it looks like ${looks.subject} in ${looks.partitions} partitions`;
+    const why = `stream ${spec.stream} takes in ${takesIn.join(', ')}, not ${missing}${advice}`;
+    throw new MusterError('PARTITION_COUNT_MISMATCH', `${spec.name}: ${why}`);
+  }
+
+  async #subjectsOf(spec: TopicSpec): Promise<StreamSubjects> {
     const subjects = await this.#streams.subjectsOf(spec.stream);
     if (subjects === undefined) throw new MusterError('UNKNOWN_STREAM', spec.stream);
-    const filters = Array.from({ length: spec.partitions }, (_, partition) => partitionFilter(spec, partition));
-    const missing = filters.find((filter) => !subjects.some((subject) => covers(subject, filter)));
-    if (missing === undefined) return filters;
-    const why = `stream ${spec.stream} takes in ${subjects.join(', ')}, not ${missing}`;
-    throw new MusterError('PARTITION_COUNT_MISMATCH', `${spec.name}: ${why}`);
+    return subjects;
   }
 
   async #checkStream(spec: TopicSpec): Promise<void> {
@@ -282,6 +294,21 @@ export class Topics {
   }
 }
 
+/**
+ * @returns where messages of the topic are published, where the stream computes their partition
+ * @throws MusterError PARTITION_COUNT_MISMATCH where it computes another one than the topic says, or none
+ */
+function publishedAs(spec: TopicSpec, { transform }: StreamSubjects): Pick<TopicSpec, 'publish'> {
+  if (transform === undefined) return {};
+  const shape = shapeOfTransform(transform);
+  const { subject, partitions, publish = null } = shape ?? {};
+  if (subject === spec.subject && partitions === spec.partitions && spec.keyHash === 'fnv1a') return { publish };
+  const stores = `stream ${spec.stream} stores ${transform.src} as ${transform.dest}`;
+  const what =
+    shape === undefined ? 'which no subject template says' : `which is ${subject} in ${partitions} partitions by fnv1a`;
+  throw new MusterError('PARTITION_COUNT_MISMATCH', `${spec.name}: ${stores}, ${what}`);
+}
+
 /** @returns the topic of a registry entry; throws MusterError INVALID_ARGUMENT for anything else */
 function parseTopic(bytes: Uint8Array): TopicSpec {
   const entry: unknown = JSON.parse(utf8Decode(bytes));
@@ -290,7 +317,13 @@ function parseTopic(bytes: Uint8Array): TopicSpec {
     const partitions = 'partitions' in entry ? entry.partitions : undefined;
     const keyHash = 'keyHash' in entry && entry.keyHash === 'murmur2' ? 'murmur2' : 'fnv1a';
     const areTexts = typeof name === 'string' && typeof stream === 'string' && typeof subject === 'string';
-    if (areTexts && typeof partitions === 'number') return checkTopic({ name, stream, subject, partitions, keyHash });
+    const publish =
+      'publish' in entry && (typeof entry.publish === 'string' || entry.publish === null)
+        ? { publish: entry.publish }
+        : {};
+    if (areTexts && typeof partitions === 'number') {
+      return checkTopic({ name, stream, subject, partitions, keyHash, ...publish });
+    }
   }
   throw new MusterError('INVALID_ARGUMENT', 'an entry of the topic registry is damaged');
 }

@@ -3,6 +3,7 @@
  */
 
 import { MusterError } from '../src/errors.js';
+import type { StreamSubjects, SubjectTransform } from '../src/stream-shape.js';
 import type {
   Bucket,
   Headers,
@@ -81,6 +82,8 @@ export class FakeStreams implements Streams {
   isReadable = true;
   /** Of each stream that exists; `store` makes none. */
   readonly subjects = new Map<string, readonly string[]>();
+  /** What streams make of the subjects that they take in. */
+  readonly transforms = new Map<string, SubjectTransform>();
   /** Streams that have been deleted. */
   readonly missing = new Set<string>();
   /** How often each stream was made anew. */
@@ -132,9 +135,11 @@ export class FakeStreams implements Streams {
   async lastOf(of: { readonly stream: string; readonly subject: string }) {
     return this.#stream(of.stream).findLast(({ subject }) => isWithin(of.subject, subject));
   }
-  async subjectsOf(stream: string): Promise<readonly string[] | undefined> {
-    if (this.missing.has(stream)) return undefined;
-    return this.subjects.get(stream);
+  async subjectsOf(stream: string): Promise<StreamSubjects | undefined> {
+    const takesIn = this.missing.has(stream) ? undefined : this.subjects.get(stream);
+    if (takesIn === undefined) return undefined;
+    const transform = this.transforms.get(stream);
+    return transform === undefined ? { takesIn } : { takesIn, transform };
   }
   async createStream(config: StreamConfig): Promise<void> {
     this.subjects.set(config.name, config.subjects);

@@ -91,7 +91,7 @@ export class TopicServer {
       offsetAt: ({ timeMs }) => ask(() => this.#stored.find((each) => each.timestampMs >= timeMs)?.offset ?? end()),
       firstFrom: (config) => ask(() => this.#from(config)[0]),
       lastOf: ({ subject }) => ask(() => this.#stored.findLast((each) => each.subject === subject)),
-      subjectsOf: () => ask(() => [this.spec.subject.replace('{partition}', '*')]),
+      subjectsOf: () => ask(() => ({ takesIn: [this.spec.subject.replace('{partition}', '*')] })),
       createStream: async () => refuse(),
       deleteStream: async () => refuse(),
       // No topic is registered: consumers bring theirs.

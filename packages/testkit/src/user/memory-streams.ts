@@ -16,6 +16,7 @@ import {
   type StreamConfig,
   type StreamMessage,
   type StreamReader,
+  type StreamSubjects,
   type Streams,
 } from '@muster/worker';
 import type { MemoryBus } from '../memory-bus.js';
@@ -199,9 +200,9 @@ export class MemoryStreams implements Streams {
     return this.#server.stream(of.stream).messages.findLast(({ subject }) => subjectMatches(of.subject, subject));
   }
 
-  async subjectsOf(stream: string): Promise<readonly string[] | undefined> {
+  async subjectsOf(stream: string): Promise<StreamSubjects | undefined> {
     this.#require();
-    return this.#server.has(stream) ? this.#server.stream(stream).subjects : undefined;
+    return this.#server.has(stream) ? { takesIn: this.#server.stream(stream).subjects } : undefined;
   }
 
   async createStream(config: StreamConfig): Promise<void> {
