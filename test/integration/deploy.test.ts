@@ -24,7 +24,7 @@ import {
 
 const configMap = z.object({ data: z.record(z.string(), z.string()) });
 const probe = z.object({ httpGet: z.object({ path: z.string(), port: z.string() }) });
-const deployment = z.object({
+const workload = z.object({
   spec: z.object({
     replicas: z.int(),
     template: z.object({
@@ -33,6 +33,7 @@ const deployment = z.object({
         terminationGracePeriodSeconds: z.int(),
         containers: z.array(
           z.object({
+            env: z.array(z.object({ name: z.string(), valueFrom: z.unknown() })),
             ports: z.array(z.object({ name: z.string(), containerPort: z.int() })),
             livenessProbe: probe,
             readinessProbe: probe,
@@ -121,13 +122,16 @@ describe('the manifests for Kubernetes', async () => {
   );
   const byKind = new Map(documents.map((each: { readonly kind: string }) => [each.kind, each]));
   const environment = configMap.parse(byKind.get('ConfigMap')).data;
-  const { replicas, template } = deployment.parse(byKind.get('Deployment')).spec;
+  const { replicas, template } = workload.parse(byKind.get('StatefulSet')).spec;
   const [container] = template.spec.containers;
 
   it('configure a node with options that there are, and that go together', () => {
     const known = configOptions.map(({ env }) => env);
     expect(Object.keys(environment).filter((name) => !known.includes(name))).toEqual([]);
     expect(() => readConfig({ flags: {}, env: environment, file: undefined })).not.toThrow();
+  });
+  it('give every node an id that it has again when it comes back', () => {
+    expect(container?.env).toEqual([{ name: 'MUSTER_ID', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } }]);
   });
   it('probe what a node answers, where it answers: liveness does not ask for NATS', () => {
     expect(container?.livenessProbe.httpGet).toEqual({ path: '/livez', port: 'http' });

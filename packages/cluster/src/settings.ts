@@ -76,3 +76,11 @@ export const clusterSettingsDefaults = {
   tickMs: 50,
   loadBound: 1.25,
 } as const satisfies ClusterSettings;
+
+/**
+ * @returns for how long a node that lives may be taken for silent by others, at the most, with a second to spare. No session is shorter,
+ * and after a claim without release no member is dropped before (O5): whoever spoke to the former owner just then is heard again by then.
+ */
+export function silenceMsMax({ observerWaitMs }: Pick<ClusterSettings, 'observerWaitMs'>): number {
+  return observerWaitMs + 1_000;
+}

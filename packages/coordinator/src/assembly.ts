@@ -4,7 +4,7 @@
  */
 
 import type { ClusterSettings, LeaseStore } from '@muster/cluster';
-import { ClusterNode, clusterSettingsDefaults } from '@muster/cluster';
+import { ClusterNode, clusterSettingsDefaults, silenceMsMax } from '@muster/cluster';
 import type { GroupConfig } from '@muster/group';
 import type { Epoch, Partition } from '@muster/protocol';
 import { encodeNotice } from '@muster/protocol';
@@ -55,7 +55,7 @@ export function assembleNode(
         meter.stoodStill(stalledMs);
         cluster.stalled(detail, since);
       },
-      graceMs: settings.observerWaitMs + 1_000,
+      graceMs: silenceMsMax(settings),
     },
     log,
   );

@@ -6,7 +6,7 @@
  * `MUSTER_GROUP_MAX_SIZE` in the environment, `--group-max-size` as a flag.
  */
 
-import { clusterSettingsDefaults } from '@muster/cluster';
+import { clusterSettingsDefaults, silenceMsMax } from '@muster/cluster';
 import { groupConfigDefaults } from '@muster/group';
 import { isNodeId } from '@muster/protocol';
 import { z } from 'zod';
@@ -16,7 +16,7 @@ const jetStreamToken = z.string().regex(/^[^\s.*>]+$/, { error: 'one token: no b
 const token = z.custom<string>(isNodeId, { error: '1 to 64 of A-Z a-z 0-9 _ -' });
 
 /** O5, architecture section 5: below this a failover could expel live members. */
-const sessionTimeoutFloorMs = clusterSettingsDefaults.observerWaitMs + 1_000;
+const sessionTimeoutFloorMs = silenceMsMax(clusterSettingsDefaults);
 
 const schema = z
   .strictObject({

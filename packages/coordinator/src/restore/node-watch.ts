@@ -5,14 +5,21 @@
  * subjects of the streams fence it.
  */
 
-import { clusterSettingsDefaults, decodeLease, type LeaseStore, nodeOfKey, parseHeartbeat } from '@muster/cluster';
+import {
+  clusterSettingsDefaults,
+  decodeLease,
+  type LeaseStore,
+  nodeOfKey,
+  parseHeartbeat,
+  silenceMsMax,
+} from '@muster/cluster';
 import { NatsBus } from '@muster/nats';
 import type { Subjects } from '@muster/protocol';
 import type { NatsConnection } from 'nats';
 import { RestoreRefused } from './refusal.js';
 
-/** The observers' own wait, a second, and a renewal. */
-export const NODE_WATCH_MS = clusterSettingsDefaults.observerWaitMs + 1_000;
+/** By then a node that lives has been heard or has renewed its lease. */
+export const NODE_WATCH_MS = silenceMsMax(clusterSettingsDefaults);
 /** A store that tells nothing for so long is taken for one that cannot be watched. */
 const READY_MS = 15_000;
 
