@@ -7,7 +7,7 @@
  * fault of all: a run too short for any has one, and takes longer.
  */
 
-import { SeededRandom } from '@muster/testkit';
+import { SeededRandom } from '@muster/testkit/internals';
 import type { ProxyState } from './proxy.js';
 import type { RouteCut } from './route-proxies.js';
 

@@ -26,7 +26,7 @@ import {
   requestId,
   Subjects,
 } from '@muster/protocol';
-import { MemoryLogStore, MemoryNats, SeededRandom, VirtualClock } from '@muster/testkit';
+import { MemoryLogStore, MemoryNats, SeededRandom, VirtualClock } from '@muster/testkit/internals';
 import { pino } from 'pino';
 import type { CaseConfig, CaseRequest, Hook } from './cases.js';
 import type { CaseReply, ConformanceDriver, DriverFactory, GroupView, HookOutcome, OnReply } from './driver.js';

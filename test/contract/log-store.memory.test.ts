@@ -1,4 +1,4 @@
-import { MemoryLogStore, VirtualClock } from '@muster/testkit';
+import { MemoryLogStore, VirtualClock } from '@muster/testkit/internals';
 import { type LogWorld, logStoreContract } from './log-store.js';
 
 async function memoryLogWorld(): Promise<LogWorld> {

@@ -6,7 +6,7 @@
 import type { LogClock, LogStore, StoredFrame } from '@muster/log';
 import { LogStoreUnavailable } from '@muster/log';
 import { groupId, type Partition, partition } from '@muster/protocol';
-import { checkLandedLog, describeState, LogOwner } from '@muster/testkit';
+import { checkLandedLog, describeState, LogOwner } from '@muster/testkit/internals';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
 export interface LogWorld {

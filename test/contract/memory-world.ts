@@ -1,6 +1,6 @@
 /** The memory doubles as a world of the contract suites: time passes when a test waits. */
 
-import { MemoryLeaseStore, MemoryNats, SeededRandom, VirtualClock } from '@muster/testkit';
+import { MemoryLeaseStore, MemoryNats, SeededRandom, VirtualClock } from '@muster/testkit/internals';
 import type { BusWorld } from './bus.js';
 import type { LeaseWorld } from './lease-store.js';
 

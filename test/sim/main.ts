@@ -11,7 +11,7 @@ import {
   requiredMarks,
   type SimulationReport,
   simulate,
-} from '@muster/testkit';
+} from '@muster/testkit/internals';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 
 type Options = {

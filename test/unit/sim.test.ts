@@ -7,7 +7,7 @@ import {
   type ScenarioName,
   scenarios,
   simulate,
-} from '@muster/testkit';
+} from '@muster/testkit/internals';
 import { describe, expect, test } from 'vitest';
 
 const SEEDS = 25;

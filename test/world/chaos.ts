@@ -4,8 +4,8 @@
  */
 
 import { groupId, monotonicMs, partition as partitionOf } from '@muster/protocol';
-import type { AppendFault } from '@muster/testkit';
-import { checkLandedLog, SeededRandom } from '@muster/testkit';
+import type { AppendFault } from '@muster/testkit/internals';
+import { checkLandedLog, SeededRandom } from '@muster/testkit/internals';
 import { ClusterWorld } from './cluster-world.js';
 import { SteadyClient } from './steady-client.js';
 

@@ -30,7 +30,7 @@ import {
   MemoryNats,
   SeededRandom,
   VirtualClock,
-} from '@muster/testkit';
+} from '@muster/testkit/internals';
 import { pino } from 'pino';
 import { ProcessLogStore } from './process-log.js';
 

@@ -9,7 +9,7 @@ import type { Clock } from '@muster/cluster';
 import type { AppendOutcome, LogStore, StoredFrame } from '@muster/log';
 import { LogStoreUnavailable } from '@muster/log';
 import type { Partition } from '@muster/protocol';
-import type { MemoryBus, MemoryNats } from '@muster/testkit';
+import type { MemoryBus, MemoryNats } from '@muster/testkit/internals';
 
 /** As long as the real adapter waits for an answer. */
 const TIMEOUT_MS = 5_000;

@@ -1,5 +1,5 @@
 import { epoch, incarnation, monotonicMs, nodeId, type Partition, partition, Subjects } from '@muster/protocol';
-import { MemoryLeaseStore, MemoryNats, SeededRandom, VirtualClock } from '@muster/testkit';
+import { MemoryLeaseStore, MemoryNats, SeededRandom, VirtualClock } from '@muster/testkit/internals';
 import { describe, expect, test } from 'vitest';
 import { ClusterNode, type ClusterReport } from './cluster-node.js';
 import { probeSubject } from './detector.js';

@@ -1,5 +1,5 @@
 import { logId, utf8Encode } from '@muster/protocol';
-import { MemoryLeaseStore, MemoryNats, VirtualClock } from '@muster/testkit';
+import { MemoryLeaseStore, MemoryNats, VirtualClock } from '@muster/testkit/internals';
 import { describe, expect, test } from 'vitest';
 import {
   type ClusterRecord,

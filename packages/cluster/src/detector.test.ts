@@ -1,5 +1,5 @@
 import { incarnation, type NodeId, nodeId, Subjects } from '@muster/protocol';
-import { type LeaseWrite, MemoryLeaseStore, MemoryNats, VirtualClock } from '@muster/testkit';
+import { type LeaseWrite, MemoryLeaseStore, MemoryNats, VirtualClock } from '@muster/testkit/internals';
 import { describe, expect, test } from 'vitest';
 import { DeathDetector, probeSubject } from './detector.js';
 import { decodeLease, encodeLease, leaseKey } from './lease-entry.js';

@@ -1,5 +1,5 @@
 import { incarnation, nodeId } from '@muster/protocol';
-import { MemoryLeaseStore, MemoryNats, VirtualClock } from '@muster/testkit';
+import { MemoryLeaseStore, MemoryNats, VirtualClock } from '@muster/testkit/internals';
 import { describe, expect, test } from 'vitest';
 import { IncarnationOver, NodeIdInUse, NodeLease } from './lease.js';
 import { decodeLease, encodeLease, leaseKey } from './lease-entry.js';

@@ -1,5 +1,5 @@
 import { epoch, incarnation, type MonotonicMs, monotonicMs, nodeId, type Partition, partition } from '@muster/protocol';
-import { SeededRandom, VirtualClock } from '@muster/testkit';
+import { SeededRandom, VirtualClock } from '@muster/testkit/internals';
 import { describe, expect, test } from 'vitest';
 import { encodeLease, type LeaseState, leaseKey } from './lease-entry.js';
 import { Ownership } from './ownership.js';

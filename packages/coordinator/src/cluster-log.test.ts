@@ -1,5 +1,5 @@
 import { epoch, nodeId, partition } from '@muster/protocol';
-import { VirtualClock } from '@muster/testkit';
+import { VirtualClock } from '@muster/testkit/internals';
 import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
 import { makeClusterLog } from './cluster-log.js';

@@ -13,7 +13,7 @@ import {
   requestId,
   Subjects,
 } from '@muster/protocol';
-import { MemoryNats, VirtualClock } from '@muster/testkit';
+import { MemoryNats, VirtualClock } from '@muster/testkit/internals';
 import { describe, expect, test } from 'vitest';
 import { serveClusterRequests } from './cluster-requests.js';
 import type { PartitionRuntime } from './partition-runtime.js';

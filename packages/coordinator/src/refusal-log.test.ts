@@ -1,4 +1,4 @@
-import { VirtualClock } from '@muster/testkit';
+import { VirtualClock } from '@muster/testkit/internals';
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
 import { makeRefusalLog, type Refusal } from './refusal-log.js';

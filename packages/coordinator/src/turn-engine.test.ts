@@ -1,5 +1,5 @@
 import type { TimerHandle } from '@muster/actor';
-import { VirtualClock } from '@muster/testkit';
+import { VirtualClock } from '@muster/testkit/internals';
 import { describe, expect, test } from 'vitest';
 import type { GroupActor, GroupTimerOf } from './group-actor.js';
 import { nodeLimits } from './limits.js';

@@ -1,5 +1,5 @@
 import { groupId } from '@muster/protocol';
-import { applyRecord, checkLandedLog, describeState, LogScene } from '@muster/testkit';
+import { applyRecord, checkLandedLog, describeState, LogScene } from '@muster/testkit/internals';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { CheckpointMeter } from './checkpoint.js';

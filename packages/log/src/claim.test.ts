@@ -1,5 +1,5 @@
 import { encode, epoch, groupId, incarnation, nodeId } from '@muster/protocol';
-import { describeState, LogScene } from '@muster/testkit';
+import { describeState, LogScene } from '@muster/testkit/internals';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { encodeFrame, type Frame, logLimitsDefaults } from './index.js';
 

@@ -10,7 +10,7 @@ import {
   LogScene,
   type PurgeFault,
   type ReadFault,
-} from '@muster/testkit';
+} from '@muster/testkit/internals';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { decodeFrame } from './index.js';

@@ -1,5 +1,5 @@
 import { encode, groupId, nodeId, partition } from '@muster/protocol';
-import { describeState, LogScene } from '@muster/testkit';
+import { describeState, LogScene } from '@muster/testkit/internals';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { logLimitsDefaults } from './index.js';
 

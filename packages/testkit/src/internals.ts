@@ -1,3 +1,8 @@
+/**
+ * What Muster's own tests run on: doubles of the ports with faults, checkers of logs, the simulator. Not for applications: their entry is
+ * user/index.ts.
+ */
+
 export { checkLandedLog, describeState, type LogVerdict } from './log-checker.js';
 export { applyRecord, LogOwner, type LogOwnerOptions, type OwnedState, type OwnedValue } from './log-owner.js';
 export { LogScene } from './log-scene.js';
@@ -18,5 +23,4 @@ export { MemoryNats } from './memory-nats.js';
 export { ProcessClock } from './process-clock.js';
 export { SeededRandom } from './seeded-random.js';
 export * from './sim/index.js';
-export * from './user/index.js';
 export { settle, VirtualClock } from './virtual-clock.js';
