@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { consumerScene, partitions } from '../test/consumer-scene.js';
+import { recordingLogger } from '../test/recording-logger.js';
 import { settle } from '../test/virtual-clock.js';
 import { MusterError } from './errors.js';
 import { deferred } from './waiting.js';
@@ -104,5 +105,24 @@ describe('hooks in pairs', () => {
     for (let turn = 0; turn < 10; turn += 1) await settle();
     expect(await outcome).toMatchObject({ code: 'HOOK_FAILED' });
     expect(coordinator.offsets.get('orders/1')).toBe(4);
+  });
+});
+
+describe('a hook that hangs', () => {
+  it('is left behind after the rebalance timeout and said: the consumer goes on', async () => {
+    const logger = recordingLogger();
+    const { consume, store, clock } = consumerScene();
+    store(0, 1);
+    const starting = consume({ logger, rebalanceTimeoutMs: 10_000, onAssigned: () => new Promise(() => {}) });
+    await clock.advance(9_000);
+    expect(logger.lines).toEqual([]);
+    await clock.advance(2_000);
+    const consumer = await starting;
+    expect(logger.lines).toEqual([expect.stringMatching(/^error a hook takes too long.*onAssigned/)]);
+    const handled: number[] = [];
+    void consumer.run({ eachMessage: ({ value }) => void handled.push(value) });
+    await clock.advance(100);
+    expect(handled).toEqual([1]);
+    await consumer.close();
   });
 });

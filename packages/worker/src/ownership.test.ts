@@ -1,3 +1,4 @@
+import { errorCode } from '@muster/protocol';
 import { describe, expect, it } from 'vitest';
 import { consumerScene, partitions } from '../test/consumer-scene.js';
 import { refuseCommit } from '../test/scripted-coordinator.js';
@@ -178,6 +179,47 @@ describe('handing over', () => {
     expect(signal?.aborted).toBe(true);
     expect(coordinator.offsets.get('orders/1')).toBe(2);
     expect(consumer.assignment()).toEqual(partitions(0));
+  });
+});
+
+describe('being assigned', () => {
+  it('what it has not subscribed to, by a leader with another view, is not taken: it joins again', async () => {
+    const { consume, coordinator, clock } = consumerScene();
+    const foreign = { topic: 'bills', partition: 0 };
+    coordinator.assigned = [...partitions(0), foreign];
+    const assigned: string[] = [];
+    const starting = consume({ onAssigned: (given) => void assigned.push(given.map(({ topic }) => topic).join()) });
+    await clock.advance(500);
+    const joins = coordinator.of('join').length;
+    expect(joins).toBeGreaterThan(2);
+    expect(assigned).toEqual([]);
+    coordinator.assigned = partitions(0, 1);
+    await clock.advance(2_000);
+    const consumer = await starting;
+    expect(assigned).toEqual(['orders,orders']);
+    expect(consumer.assignment()).toEqual(partitions(0, 1));
+  });
+
+  it('a partition with a commit under way is begun only when that has settled', async () => {
+    const { consume, coordinator, clock, store } = consumerScene();
+    store(0, 1, 2, 3);
+    coordinator.offsets.set('orders/0', 3);
+    let asked = 0;
+    coordinator.script.fetch = ({ body }) => {
+      asked += 1;
+      if (asked > 2) return undefined;
+      const error = errorCode('UNSTABLE_OFFSET_COMMIT');
+      const partitions = (body.partitions ?? []).map(([topic, partition]) => {
+        return { topic, partition, offset: -1, leaderEpoch: -1, metadata: '', error };
+      });
+      return { fields: { partitions } };
+    };
+    const consumer = await consume();
+    await clock.advance(1_000);
+    expect(asked).toBe(3);
+    // Asked again, not joined again: that would be a round for the whole group.
+    expect(coordinator.generation).toBe(1);
+    expect(consumer.health().partitions[0]).toMatchObject({ position: 3, committed: 3 });
   });
 });
 
