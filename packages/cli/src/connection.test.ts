@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
-import { readConnection } from './connection.js';
+import { readConnection, requireFiles } from './connection.js';
 
 let home: string;
 beforeEach(async () => {
@@ -152,6 +152,11 @@ describe('a NATS context', () => {
   });
 });
 
+test('the name of a cluster that can be none is refused, with what is allowed', async () => {
+  const reading = read({ cluster: 'a b' });
+  await expect(reading).rejects.toMatchObject({ exitCode: 2, message: expect.stringContaining('1 to 64 of A-Z') });
+});
+
 describe('the JetStream and the way to it', () => {
   test.each([
     [{ jetstream_domain: 'hub' }, '$JS.hub.API'],
@@ -196,6 +201,17 @@ describe('who we are', () => {
     expect((await read({ nkey: '~/my.nk' })).nats.nkeySeed).toBe(seed);
     await writeFile(join(home, 'my.nk'), 'nothing');
     await expect(read({ nkey: '~/my.nk' })).rejects.toMatchObject({ exitCode: 2 });
+  });
+  it('is looked for in the file of credentials before anybody is asked', async () => {
+    const part = (what: string) => `-----BEGIN ${what}-----\nabc\n------END ${what}------\n\n`;
+    const credsFile = join(home, 'my.creds');
+    await writeFile(credsFile, part('NATS USER JWT') + part('USER NKEY SEED'));
+    await requireFiles({ servers: [], credsFile });
+    await writeFile(credsFile, part('NATS USER JWT'));
+    await expect(requireFiles({ servers: [], credsFile })).rejects.toMatchObject({
+      exitCode: 2,
+      message: expect.stringContaining('is no credentials file: it needs a JWT and the seed'),
+    });
   });
   it('comes from one place: a flag drops what the context says', async () => {
     await saveContext('prod', { url: 'nats://a', creds: '/c.creds' });

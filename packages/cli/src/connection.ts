@@ -5,6 +5,7 @@
  */
 
 import { apiPrefixOf, type ConnectNatsOptions, type NatsTls, OWN_API } from '@muster/nats';
+import { isNodeId } from '@muster/protocol';
 import { type Command, Option } from 'commander';
 import { exitCodes } from './exit-codes.js';
 import { CliError } from './failure.js';
@@ -76,7 +77,10 @@ export function addConnectionOptions(command: Command): Command {
   return command
     .addOption(new Option('--tlsfirst', 'TLS handshake before the server says anything').helpGroup('Connection:'))
     .addOption(
-      durationOption('--timeout <time>', 'how long an answer may take', { minMs: 100, maxMs: 600_000 })
+      durationOption('--timeout <time>', 'how long connecting may take, and then each answer', {
+        minMs: 100,
+        maxMs: 600_000,
+      })
         .default(TIMEOUT_MS, '10s')
         .helpGroup('Connection:'),
     );
@@ -109,7 +113,7 @@ export async function readConnection(flags: ConnectionFlags, place: ContextPlace
   };
   const socksProxy = pick('socksProxy') ?? nonEmpty(context?.socks_proxy);
   return {
-    cluster: pick('cluster') ?? DEFAULT_CLUSTER,
+    cluster: clusterName(pick('cluster') ?? DEFAULT_CLUSTER),
     timeoutMs: flags.timeout,
     context: context?.name,
     jetStream,
@@ -125,11 +129,37 @@ export async function readConnection(flags: ConnectionFlags, place: ContextPlace
   };
 }
 
-/** @throws CliError for a file of these options that is not there or cannot be read: before connecting, as every command has it */
+function clusterName(name: string): string {
+  // The same rule as for ids of nodes: both are tokens of subjects.
+  if (isNodeId(name)) return name;
+  throw new CliError(
+    exitCodes.usage,
+    `${JSON.stringify(name)} is no name of a cluster: 1 to 64 of A-Z a-z 0-9 _ - are allowed`,
+    'check --cluster and MUSTER_CLUSTER',
+  );
+}
+
+/**
+ * @throws CliError for a file of these options that is not there, cannot be read or is none of its kind: before connecting, as every
+ * command has it
+ */
 export async function requireFiles({ credsFile, tls }: ConnectNatsOptions): Promise<void> {
-  for (const path of [credsFile, tls?.certFile, tls?.keyFile, tls?.caFile]) {
+  if (credsFile !== undefined) requireCredentials(credsFile, await readNamedFile(credsFile));
+  for (const path of [tls?.certFile, tls?.keyFile, tls?.caFile]) {
     if (path !== undefined) await readNamedFile(path);
   }
+}
+
+/** As the client reads them: what stands between lines of dashes, twice. */
+const ARMOURED = /-{3,}[^\n]*-{3,}\n.+\n\s*-{3,}[^\n]*-{3,}\n/g;
+
+function requireCredentials(path: string, content: string): void {
+  if ([...content.matchAll(ARMOURED)].length >= 2) return;
+  throw new CliError(
+    exitCodes.usage,
+    `${path} is no credentials file: it needs a JWT and the seed of a user, each between lines of dashes`,
+    'nsc makes one: "nsc generate creds"; a file with a seed alone goes with --nkey',
+  );
 }
 
 type Named = Partial<Record<Exclude<keyof ConnectionFlags, 'timeout' | 'tlsfirst'>, string>>;

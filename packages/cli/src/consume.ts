@@ -90,7 +90,7 @@ async function justLook(session: Session, choices: readonly TopicChoice[], flags
     await lookAt(session, choices, flags.from, ending.signal, async (message) => {
       if (ending.signal.aborted) return;
       ending.count();
-      await writer.write(message);
+      if (!(await writer.write(message))) ending.end();
     });
   } finally {
     ending.close();
@@ -143,19 +143,26 @@ async function consumeInGroup(
   if (consumer === undefined) return;
   ending.begin();
   signal.removeEventListener('abort', giveUp);
-  const stop = () => void consumer.close({ timeoutMs: CLOSE_TIMEOUT_MS });
+  // While a message is written the loop is left after it: what was shown is acked, and for what could not be nobody waits.
+  let isWriting = false;
+  const stop = () => {
+    if (!isWriting) void consumer.close({ timeoutMs: CLOSE_TIMEOUT_MS });
+  };
   signal.addEventListener('abort', stop, { once: true });
   if (signal.aborted) stop();
   try {
     for await (const message of consumer) {
       // Delivered before the close was heard of, and not to be shown any more: without a mark it comes again.
-      if (ending.signal.aborted) continue;
+      if (signal.aborted) break;
       const { topic, partition, offset, timestampMs, key, headers, value } = message;
       const shown: ShownMessage = { topic, partition, offset, timestampMs, key, headers, value };
+      isWriting = true;
       // V2
-      await writer.write(shown);
+      if (!(await writer.write(shown))) break;
       message.ack();
       ending.count();
+      isWriting = false;
+      if (signal.aborted) break;
     }
   } finally {
     ending.close();
@@ -192,8 +199,12 @@ class Ending {
   }
   count(): void {
     this.#leftMessages -= 1;
-    if (this.#leftMessages <= 0) this.#controller.abort();
+    if (this.#leftMessages <= 0) this.end();
     this.#restartIdle();
+  }
+  /** There is nobody left to show messages to. */
+  end(): void {
+    this.#controller.abort();
   }
   close(): void {
     clearTimeout(this.#timer);

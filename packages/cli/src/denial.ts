@@ -14,12 +14,15 @@ import { CliError, permissionsAdvice } from './failure.js';
 const DEFAULT_INBOX = '_INBOX.';
 const INBOX_ADVICE = 'give --inbox-prefix: this user has answers sent to a prefix of its own, such as _INBOX_admin';
 
+/** Something that NATS does not let this user do. */
+export class Denied extends CliError {}
+
 /** Watches the connection for what is forbidden. */
 export class Denials {
-  readonly #failure: Promise<CliError>;
+  readonly #failure: Promise<Denied>;
   readonly #isNeeded: (subject: string) => boolean;
   readonly #advice: string;
-  #denied: CliError | undefined;
+  #denied: Denied | undefined;
   #isArmed = false;
 
   /**
@@ -46,7 +49,7 @@ export class Denials {
     this.#isArmed = true;
   }
 
-  /** @returns what `run` returns; throws CliError as soon as something is forbidden that it needs */
+  /** @returns what `run` returns; throws Denied as soon as something is forbidden that it needs */
   async guard<Result>(run: () => Promise<Result>): Promise<Result> {
     const running = run();
     const denied = this.#failure.then((failure) => Promise.reject(failure));
@@ -60,7 +63,7 @@ export class Denials {
     }
   }
 
-  async #watch(nats: NatsConnection, inboxPrefix: string, onDenied: (failure: CliError) => void): Promise<void> {
+  async #watch(nats: NatsConnection, inboxPrefix: string, onDenied: (failure: Denied) => void): Promise<void> {
     for await (const status of nats.status()) {
       const { permissionContext } = status;
       if (status.type !== 'error' || permissionContext === undefined) continue;
@@ -81,7 +84,7 @@ export function isOfJetStream(subject: string, { jetStream: { apiPrefix } }: Con
   return subject.startsWith('$KV.') || (subject.startsWith(`${apiPrefix}.`) && !isTidying);
 }
 
-function denialOf(operation: string, subject: string, advice: string): CliError {
+function denialOf(operation: string, subject: string, advice: string): Denied {
   const what = operation === 'publish' ? 'publish to' : 'subscribe to';
-  return new CliError(exitCodes.failed, `NATS permissions deny this user to ${what} ${subject}`, advice);
+  return new Denied(exitCodes.failed, `NATS permissions deny this user to ${what} ${subject}`, advice);
 }

@@ -2,11 +2,12 @@
  * What a command sees of its process: streams, environment, terminal, interruption. Tests pass their own.
  */
 
-import { once } from 'node:events';
 import { homedir } from 'node:os';
 import { relative } from 'node:path';
 import type { Readable } from 'node:stream';
 import { listenForEnd } from './ending.js';
+import { type ExitCode, exitCodes } from './exit-codes.js';
+import { StandardOutput } from './standard-output.js';
 
 export interface Io {
   readonly stdin: Readable;
@@ -23,13 +24,16 @@ export interface Io {
   readonly columns: number | undefined;
   /** Results: what a pipe wants. */
   out(text: string): void;
-  /** Settles when who reads the results has caught up: what streams waits for it, so that memory stays bounded. */
-  drained(): Promise<void>;
+  /**
+   * Settles when the last result has left: what streams waits for it, so that memory stays bounded.
+   * @returns false where it could not be written
+   */
+  drained(): Promise<boolean>;
   /** Everything said to a person beside the result. */
   err(text: string): void;
   /**
-   * Aborts at Ctrl-C, SIGTERM, a closed terminal, or when whoever started us is gone. From the first call on signals no longer end the
-   * process by themselves; a second one does.
+   * Aborts at Ctrl-C, SIGTERM, a closed terminal, when whoever started us is gone, or nobody reads the results any more. From the first
+   * call on signals no longer end the process by themselves; a second one does.
    */
   interrupted(): AbortSignal;
 }
@@ -44,9 +48,17 @@ const COLUMNS = 80;
 const STAY_MS = 3_600_000;
 const EXIT_OF_SECOND_SIGNAL = 130;
 
+/** The surroundings of a process that ends when its command has. */
+export interface ProcessIo extends Io {
+  /** Waits until all that was written has left. @returns the exit code of the process: `code`, unless results could not be written */
+  ended(code: number): Promise<number>;
+}
+
 /** @returns the surroundings of this process */
-export function processIo(): Io {
+export function processIo(): ProcessIo {
   const { stdin, stdout, stderr, env } = process;
+  const output = new StandardOutput(stdout);
+  stderr.on('error', () => {});
   let interruption: AbortController | undefined;
   // Some terminals (of containers, of `script`) say that they have no width; questions would be drawn a letter per line.
   if (stdout.isTTY && !(stdout.columns > 0)) stdout.columns = COLUMNS;
@@ -61,16 +73,28 @@ export function processIo(): Io {
     get columns() {
       return stdout.isTTY ? stdout.columns : undefined;
     },
-    out: (text) => void stdout.write(text),
-    drained: async () => {
-      if (stdout.writableNeedDrain) await once(stdout, 'drain');
-    },
+    out: (text) => output.write(text),
+    drained: () => output.written(),
     err: (text) => void stderr.write(text),
     interrupted: () => {
-      interruption ??= onSignals();
+      interruption ??= onEnd(output);
       return interruption.signal;
     },
+    ended: async (code) => {
+      await output.written();
+      const verdict = ofOutput(output, code);
+      if (verdict.said !== undefined) stderr.write(verdict.said);
+      await new Promise((resolve) => stderr.write('', resolve));
+      return verdict.code;
+    },
   };
+}
+
+function ofOutput({ broken }: StandardOutput, code: number): { readonly code: number; readonly said?: string } {
+  if (broken?.kind !== 'failed') return { code };
+  const said = `error: the results cannot be written: ${broken.detail}\nwhat the command did is done; give it another place to write to\n`;
+  const failed: ExitCode = exitCodes.failed;
+  return { code: code === exitCodes.ok ? failed : code, said };
 }
 
 /** @returns how the script was started; as a path where nothing else is known to work */
@@ -81,12 +105,14 @@ export function startedAs(script: string, env: Io['env'], cwd: string): string {
   return `node ${near.startsWith('..') ? script : near}`;
 }
 
-function onSignals(): AbortController {
+function onEnd(output: StandardOutput): AbortController {
   const controller = new AbortController();
   listenForEnd(
     () => controller.abort(),
     () => process.exit(EXIT_OF_SECOND_SIGNAL),
   );
+  if (output.signal.aborted) controller.abort();
+  output.signal.addEventListener('abort', () => controller.abort(), { once: true });
   return controller;
 }
 

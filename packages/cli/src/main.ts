@@ -1,16 +1,11 @@
 #!/usr/bin/env node
 /**
- * `muster`: the command line. Commands have files of their own; this one gives them the process.
+ * `muster`: the command line. Commands have files of their own; this one gives them the process, and ends it when they have: what is
+ * left of dials and questions that were given up (sockets, timers) keeps nobody waiting.
  */
 
 import { processIo } from './io.js';
 import { runCli } from './program.js';
 
-// A pipe whose reader has gone (`muster groups list | head -1`) is no failure.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  // A terminal that was closed cannot be written to either; the signal that comes with it ends us in order.
-  if (error.code !== 'EIO') process.exit(error.code === 'EPIPE' ? 0 : 1);
-});
-process.stderr.on('error', () => {});
-
-process.exitCode = await runCli(process.argv.slice(2), processIo());
+const io = processIo();
+process.exit(await io.ended(await runCli(process.argv.slice(2), io)));

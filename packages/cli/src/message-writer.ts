@@ -31,13 +31,13 @@ export class MessageWriter {
     this.#isRaw = isRaw;
   }
 
-  /** Settles when the message has left, or will soon. */
-  async write(message: ShownMessage): Promise<void> {
+  /** Settles when the message has left. @returns false where it could not */
+  async write(message: ShownMessage): Promise<boolean> {
     const { value } = message;
     if (this.#isRaw) this.#io.out(`${Buffer.from(value).toString('utf8')}\n`);
     else this.#io.out(this.#text(message));
     this.#isFirst = false;
-    await this.#io.drained();
+    return await this.#io.drained();
   }
 
   #text(message: ShownMessage): string {

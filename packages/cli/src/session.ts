@@ -2,12 +2,12 @@
  * One connection for the life of one command: opened, used, closed whatever happens.
  */
 
-import { connectNats } from '@muster/nats';
 import { Subjects } from '@muster/protocol';
 import { type Admin, connect, type Muster, silentLogger } from '@muster/worker';
 import type { NatsConnection } from 'nats';
-import { type Connection, type ConnectionFlags, readConnection, requireFiles } from './connection.js';
+import { type Connection, type ConnectionFlags, readConnection } from './connection.js';
 import { Denials, isOfJetStream } from './denial.js';
+import { dial } from './dialling.js';
 import type { Cli, Io } from './io.js';
 import { missingCluster, otherJetStream } from './known-cluster.js';
 
@@ -44,8 +44,7 @@ export async function withSession(
 ): Promise<void> {
   const { io } = cli;
   const connection = await readConnection(flags, io);
-  await requireFiles(connection.nats);
-  const nats = await connectNats(connection.nats);
+  const nats = await dial(connection);
   const { find, all } = new Subjects(connection.cluster);
   // F1 Who guards itself does without what JetStream does not tell.
   const isNeeded = (subject: string) =>

@@ -38,7 +38,9 @@ export class FakeIo implements Io {
   err(text: string): void {
     this.stderr += text;
   }
-  async drained(): Promise<void> {}
+  async drained(): Promise<boolean> {
+    return true;
+  }
   interrupted(): AbortSignal {
     return this.interruption.signal;
   }

@@ -35,8 +35,10 @@ export function addCluster(program: Command, cli: Cli): void {
   );
   notes(
     status,
-    'Exit code 0 says that all is well. It is 6 where a partition has no owner, a node that should live has not renewed its lease, or a log',
-    'stream is missing, has no leader or a replica that does not follow; 5 where no coordinator answers, 3 where there is no such cluster.',
+    'Exit code 0 says that all is well that this NATS user may see; the line below the name of the cluster, and "hidden" in JSON, say what it',
+    'may not (with deploy/nats/accounts.conf: admin sees nodes and their partitions, operator leases and log streams). It is 6 where a',
+    'partition has no owner, a node that should live has not renewed its lease, or a log stream is missing, has no leader or a replica that',
+    'does not follow; 5 where no coordinator answers, 3 where there is no such cluster, 1 where this user may see nothing at all.',
     'A line on standard error says what is wrong. --partitions and --streams exclude each other; -o json has both.',
   );
   asking(status).action((flags: StatusFlags) =>

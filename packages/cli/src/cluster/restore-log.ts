@@ -15,13 +15,14 @@ import {
   type RestoreRefusalCode,
   RestoreRefused,
 } from '@muster/coordinator';
-import { connectNats, LeaseStreamError, LOG_STREAMS_MAX, LogStreamError } from '@muster/nats';
+import { LeaseStreamError, LOG_STREAMS_MAX, LogStreamError } from '@muster/nats';
 import { isLogId, type LogId, Subjects } from '@muster/protocol';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { requireConsent, startProgress, withSpinner } from '../asking.js';
 import { type AskingFlags, asking, examples } from '../commands.js';
 import { readConnection } from '../connection.js';
 import { Denials, isOfJetStream } from '../denial.js';
+import { dial } from '../dialling.js';
 import { type ExitCode, exitCodes } from '../exit-codes.js';
 import { CliError } from '../failure.js';
 import type { Cli, Io } from '../io.js';
@@ -85,7 +86,7 @@ function collectLogs(text: string, before: readonly LogId[] = []): readonly LogI
 async function run(cli: Cli, flags: RestoreFlags): Promise<void> {
   const { io } = cli;
   const connection = await readConnection(flags, io);
-  const nats = await connectNats(connection.nats);
+  const nats = await dial(connection);
   try {
     const options = optionsOf(connection.cluster, flags, io);
     const { prefix } = new Subjects(connection.cluster);

@@ -2,6 +2,7 @@ import { type Heartbeat, parseClusterRecord, parseHeartbeat } from '@muster/clus
 import { encode, utf8Encode } from '@muster/protocol';
 import type { ClusterDescription } from '@muster/worker';
 import { describe, expect, it } from 'vitest';
+import { Denied } from '../denial.js';
 import type { Row } from '../output.js';
 import type { LeaseFacts, NodeLease } from './leases.js';
 import { compose } from './status.js';
@@ -89,6 +90,23 @@ describe('the status of a cluster', () => {
     expect(found.unanswered).toMatchObject({ message: 'silence' });
     expect(found.unowned).toEqual([0, 1, 2, 3]);
     expect(nodesReport(found, false).rows).toEqual([expect.objectContaining({ node: 'a', state: 'dead' })]);
+  });
+  it('is known from leases and heartbeats where the nodes may not be asked', () => {
+    const denied = { cluster: undefined, failure: new Denied(1, 'not for you') };
+    const beats = new Map([
+      beat(
+        'a',
+        [0, 1, 2].map((partition) => [partition, 1] as const),
+      ),
+    ]);
+    const seen = compose('c', facts(lease('a')), denied, beats, []);
+    expect(seen).toMatchObject({ hidden: [], unanswered: undefined, unowned: [3] });
+    const unseen = compose('c', facts(lease('a')), denied, new Map(), []);
+    expect(unseen).toMatchObject({ hidden: ['owners of partitions'], unanswered: undefined, unowned: [] });
+    expect(unseen.warnings).toEqual([expect.stringContaining('not for you')]);
+    const dead = compose('c', facts(lease('a', { state: 'dead' })), denied, new Map(), []);
+    expect(dead.unanswered).toMatchObject({ code: 'COORDINATOR_NOT_AVAILABLE' });
+    expect(compose('c', undefined, denied, new Map(), []).unanswered).toBe(denied.failure);
   });
   it('tells of the record what nodes have to agree on, and nothing else', () => {
     const secret = { ...record, secret: { salt: 's', sha256: 'f'.repeat(64) } };

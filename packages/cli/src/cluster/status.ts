@@ -7,8 +7,9 @@
 import { type ClusterRecord, clusterSettingsDefaults, type Heartbeat } from '@muster/cluster';
 import { leaseBucket, logStreamName, logStreamOf } from '@muster/nats';
 import { Subjects, partition as toPartition } from '@muster/protocol';
-import type { ClusterDescription } from '@muster/worker';
+import { type ClusterDescription, MusterError } from '@muster/worker';
 import type { JetStreamManager } from 'nats';
+import { Denied } from '../denial.js';
 import type { Row } from '../output.js';
 import type { Session } from '../session.js';
 import { manager } from '../stream-facts.js';
@@ -32,8 +33,13 @@ export interface PartitionStatus {
   readonly stream: string | null;
 }
 
+/** What a NATS user may be without: under deploy/nats/accounts.conf nobody but coordinators sees all of it. */
+export type Hidden = 'leases' | 'log streams' | 'owners of partitions';
+
 export interface ClusterStatus {
   readonly cluster: string;
+  /** What this user may not see: of that, neither good nor bad is known. */
+  readonly hidden: readonly Hidden[];
   readonly record: ClusterRecord | null;
   /** 0 where nobody knows. */
   readonly partitionCount: number;
@@ -41,7 +47,7 @@ export interface ClusterStatus {
   readonly partitions: readonly PartitionStatus[];
   readonly unowned: readonly number[];
   readonly streams: readonly Row[];
-  /** What the nodes' own answer failed with. */
+  /** What the nodes' own answer failed with; undefined also where it was not needed. */
   readonly unanswered: unknown;
   /** Sentences for a person: all that is worth knowing. */
   readonly warnings: readonly string[];
@@ -119,9 +125,12 @@ export function compose(
     const owned = partitions.filter(({ owner }) => owner === node);
     return { node, lease, incarnation, owned: owned.map(({ partition, epoch }) => ({ partition, epoch })) };
   });
+  const hidden = hiddenOf(known, answered, heard);
+  const areOwnersKnown = !hidden.includes('owners of partitions');
   const ownerless = partitions.filter(({ owner }) => owner === null || isGone(leases.get(owner)));
   const ofAnswer = answered.cluster?.unowned ?? [];
-  const unowned = [...new Set([...ofAnswer, ...ownerless.map(({ partition }) => partition)])].sort((a, b) => a - b);
+  const numbers = areOwnersKnown ? [...ofAnswer, ...ownerless.map(({ partition }) => partition)] : [];
+  const unowned = [...new Set(numbers)].sort((a, b) => a - b);
   const problems = [...nodes.flatMap(silenceOf), ...streams.flatMap(problemsOf)];
   if (facts?.problem !== undefined) problems.push(facts.problem);
   if (known === 'deleted') problems.push(storeGone(cluster));
@@ -129,18 +138,38 @@ export function compose(
   if (known === undefined) {
     warnings.push('leases and log streams are not visible to this NATS user: they may lie in another account');
   }
+  if (answered.failure instanceof Denied && facts !== undefined) {
+    const without = areOwnersKnown ? 'shown is what they say of themselves' : 'who owns which partition is not known';
+    warnings.push(`this NATS user may not ask the nodes (${answered.failure.message}): ${without}`);
+  }
   return {
     cluster,
+    hidden,
     record,
     partitionCount,
     nodes,
     partitions,
     unowned,
     streams,
-    unanswered: answered.failure,
+    unanswered: failureOf(answered, facts),
     warnings,
     problems,
   };
+}
+
+function hiddenOf(known: LeaseFacts | 'deleted' | undefined, { failure }: Answered, heard: Heard): Hidden[] {
+  const areOwnersHidden = failure instanceof Denied && heard.size === 0;
+  return [
+    ...(known === undefined ? (['leases', 'log streams'] as const) : []),
+    ...(areOwnersHidden ? (['owners of partitions'] as const) : []),
+  ];
+}
+
+/** That the nodes may not be asked is no failure where leases and streams tell how the cluster is; that none of them lives is one. */
+function failureOf({ failure }: Answered, facts: LeaseFacts | undefined): unknown {
+  if (!(failure instanceof Denied) || facts === undefined) return failure;
+  const isAnyAlive = facts.leases.some(({ state }) => isLiving(state));
+  return isAnyAlive ? undefined : new MusterError('COORDINATOR_NOT_AVAILABLE', 'no lease is alive');
 }
 
 /** A node that nobody hears of any more may still be named by an answer that is older. */

@@ -12,8 +12,9 @@ const GONE_SHOWN_MS = 900_000;
 const INCARNATION_SHOWN = 8;
 
 /** @returns the line above the tables */
-export function headOf({ cluster, record, partitionCount }: ClusterStatus): string {
-  if (record === null) return `cluster ${cluster}: ${partitionCount} partitions\n\n`;
+export function headOf({ cluster, record, partitionCount, hidden }: ClusterStatus): string {
+  const unseen = hidden.length === 0 ? '' : `\nnot visible to this NATS user: ${hidden.join(', ')}`;
+  if (record === null) return `cluster ${cluster}: ${partitionCount} partitions${unseen}\n\n`;
   const { replicas, streamCount, logId, epochFloor, restoring } = record;
   const parts = [
     `${partitionCount} partitions in ${countText(streamCount, 'log stream')}`,
@@ -22,7 +23,7 @@ export function headOf({ cluster, record, partitionCount }: ClusterStatus): stri
     ...(epochFloor > 0 ? [`epochs above ${epochFloor}`] : []),
     ...(restoring === undefined ? [] : ['its log is being restored: run muster cluster restore-log to its end']),
   ];
-  return `cluster ${cluster}: ${parts.join(', ')}\n\n`;
+  return `cluster ${cluster}: ${parts.join(', ')}${unseen}\n\n`;
 }
 
 export function nodesReport(status: ClusterStatus, isAll: boolean): Report {
@@ -37,7 +38,7 @@ export function nodesReport(status: ClusterStatus, isAll: boolean): Report {
       { key: 'share', title: 'SHARE', text: percentText },
       { key: 'epochs', title: 'EPOCHS' },
     ],
-    rows: shown.map((node) => nodeRow(node, status.partitionCount)),
+    rows: shown.map((node) => nodeRow(node, status)),
     name: 'node',
     empty: 'no nodes',
     document: documentOf(status, shown),
@@ -48,16 +49,21 @@ function isRecent({ lease, owned }: NodeStatus): boolean {
   return lease === null || isLiving(lease.state) || owned.length > 0 || lease.ageMs < GONE_SHOWN_MS;
 }
 
-function nodeRow({ node, lease, incarnation, owned }: NodeStatus, partitionCount: number): Row {
+function nodeRow({ node, lease, incarnation, owned }: NodeStatus, status: ClusterStatus): Row {
+  const areOwnersKnown = knowsOwners(status);
   return {
     node,
     incarnation,
     state: lease?.state ?? null,
     leaseAgeMs: lease?.ageMs ?? null,
-    partitionCount: owned.length,
-    share: shareOf(owned.length, partitionCount),
+    partitionCount: areOwnersKnown ? owned.length : null,
+    share: areOwnersKnown ? shareOf(owned.length, status.partitionCount) : null,
     epochs: rangeText(owned.flatMap(({ epoch }) => (epoch === null ? [] : [epoch]))),
   };
+}
+
+function knowsOwners({ hidden }: ClusterStatus): boolean {
+  return !hidden.includes('owners of partitions');
 }
 
 /** @returns the part of the whole, from 0 to 1, to three digits */
@@ -118,21 +124,23 @@ function factsOf({ clusterId, logId, partitionCount, streamCount, replicas, epoc
 
 /** The keys of JSON and YAML: numbers stay numbers. */
 function documentOf(status: ClusterStatus, nodes: readonly NodeStatus[]): unknown {
-  const { cluster, record, partitionCount, unowned, partitions, streams, warnings } = status;
+  const { cluster, record, partitionCount, unowned, partitions, streams, warnings, hidden } = status;
+  const areOwnersKnown = knowsOwners(status);
   return {
     cluster,
+    hidden,
     record: record === null ? null : factsOf(record),
     partitionCount,
-    unownedPartitions: unowned,
+    unownedPartitions: areOwnersKnown ? unowned : null,
     nodes: nodes.map(({ node, incarnation, lease, owned }) => ({
       node,
       incarnation,
       state: lease?.state ?? null,
       leaseAgeMs: lease?.ageMs ?? null,
       markedBy: lease === null || lease.markedBy === '' ? null : lease.markedBy,
-      partitionCount: owned.length,
-      share: shareOf(owned.length, partitionCount),
-      partitions: owned.map(({ partition }) => partition),
+      partitionCount: areOwnersKnown ? owned.length : null,
+      share: areOwnersKnown ? shareOf(owned.length, partitionCount) : null,
+      partitions: areOwnersKnown ? owned.map(({ partition }) => partition) : null,
     })),
     partitions,
     logStreams: streams,

@@ -29,6 +29,8 @@ export function demoCommand(cli: Cli): Command {
 async function runDemo(options: DemoOptions): Promise<number> {
   const display = makeDisplay(options.json ? process.stderr : process.stdout);
   const demo = new Demo(options, display);
+  // Nobody reads any more: nobody is told of errors, and the end is in order.
+  process.stdout.once('error', () => demo.end());
   const stopListening = listenForEnd(
     () => {
       display.say('ending: the producer stops, the workers finish what is left');
