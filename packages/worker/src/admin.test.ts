@@ -92,6 +92,23 @@ describe('offsets', () => {
     expect(await admin.fetchOffsets('billing')).toEqual([{ topic: 'orders', partition: 0, offset: 2 }]);
   });
 
+  it('commits what is noted beside them', async () => {
+    const { admin, clock, store, muster, coordinator } = setUp();
+    store(0, 1, 2, 3);
+    muster.topics.declare([orders]);
+    const committing = admin.commitOffsets('billing', [{ ...partitions(0)[0]!, offset: 2, metadata: 'by hand' }]);
+    await clock.advance(500);
+    expect(await committing).toMatchObject([{ error: 'NONE' }]);
+    expect(coordinator.of('commit').at(-1)?.body.offsets).toMatchObject([{ offset: 2, metadata: 'by hand' }]);
+    coordinator.script.fetch = () => {
+      const committed = { topic: 'orders', partition: 0, offset: 2, leaderEpoch: -1, metadata: 'by hand', error: 0 };
+      return { fields: { partitions: [committed] } };
+    };
+    const fetching = admin.fetchOffsets('billing');
+    await clock.advance(500);
+    expect(await fetching).toEqual([{ topic: 'orders', partition: 0, offset: 2, metadata: 'by hand' }]);
+  });
+
   it('ends with a typed error when nobody answers', async () => {
     const { admin, clock, coordinator } = setUp();
     coordinator.stop();
@@ -164,6 +181,17 @@ describe('resetting offsets', () => {
     await scene.clock.advance(500);
     return { ...scene, result: await resetting };
   }
+
+  it('to latest means the end of the partition, which other partitions may have left behind', async () => {
+    const scene = setUp();
+    scene.muster.topics.declare([orders]);
+    scene.store(0, 1, 2);
+    scene.store(1, 3, 4, 5);
+    const resetting = scene.admin.resetOffsets('billing', { to: 'latest' }, { topics: ['orders'] });
+    await scene.clock.advance(500);
+    // The last two have no message: there is nothing but the end of the stream.
+    expect((await resetting).map(({ after }) => after)).toEqual([3, 6, 6, 6]);
+  });
 
   it.each<[ResetTarget, number, boolean]>([
     [{ to: 'earliest' }, 1, false],
@@ -253,6 +281,14 @@ describe('what JetStream says of partitions', () => {
 });
 
 describe('lag', () => {
+  it('is not nothing for a group that there is none of', async () => {
+    const { admin, clock, coordinator } = setUp();
+    coordinator.script.describe = () => ({ fields: { ...emptyGroup('biling'), state: 'Dead' } });
+    const lagging = admin.lag('biling').catch((error: unknown) => error);
+    await clock.advance(500);
+    expect(await lagging).toMatchObject({ code: 'GROUP_ID_NOT_FOUND', message: expect.stringContaining('biling') });
+  });
+
   it('counts every partition of the topics of the group in messages and in time, consumed or not', async () => {
     const { admin, clock, store, streams, muster, coordinator, wallNow } = setUp();
     muster.topics.declare([orders]);

@@ -204,11 +204,16 @@ export class Admin {
 
   /**
    * What is left to read, in messages and in time: all partitions of the topics that the group has offsets for or its members
-   * subscribe to, and of `topics`, whether anybody consumes them or not.
+   * subscribe to, and of `topics`, whether anybody consumes them or not. Throws MusterError GROUP_ID_NOT_FOUND where there is no such group
+   * and no topic is named: nothing left would be the wrong answer to a misspelt name.
    */
   async lag(group: string, options: { readonly topics?: readonly string[] } = {}): Promise<PartitionLag[]> {
     checkArguments('lag', { group, options });
-    return [...(await this.#factsOf(group, options.topics)).lags];
+    const { described, commits, lags } = await this.#factsOf(group, options.topics);
+    if (described.state === 'Dead' && commits.size === 0 && options.topics === undefined) {
+      throw new MusterError('GROUP_ID_NOT_FOUND', group);
+    }
+    return [...lags];
   }
 
   /** Judges how a group gets on, ours or not, look by look: ok, behind, stalled, stopped, rewound. */

@@ -8,6 +8,7 @@
  *    than is asked for, so that the result of one call can go into the next.
  */
 
+import { isGroupId, OFFSET_METADATA_LENGTH_MAX } from '@muster/protocol';
 import { z } from 'zod';
 import { problemsIn, type SchemaOf, topicOrName } from './check-options.js';
 import { MusterError } from './errors.js';
@@ -15,6 +16,8 @@ import type { ResetOptions } from './group-offsets.js';
 import type { WatchLagOptions } from './lag-monitor.js';
 
 const SHOWN_MAX = 80;
+const GROUP_STATES = 'Empty, PreparingRebalance, CompletingRebalance, Stable or Dead';
+const groupStates = GROUP_STATES.toLowerCase().split(/, | or /);
 
 /** The error of a schema: what is allowed, and what came instead. */
 const allowed = (text: string) => ({
@@ -28,7 +31,13 @@ const number = z.int(allowed('a whole number'));
 const offset = z.int(allowed('an offset, a whole number')).min(0, allowed('an offset of at least 0'));
 const placeFields = { topic: name('topic'), partition: number };
 const place = z.looseObject(placeFields, allowed('{ topic, partition }'));
-const placeAndOffset = z.looseObject({ ...placeFields, offset }, allowed('{ topic, partition, offset }'));
+const metadata = z
+  .string(allowed('a text'))
+  .max(OFFSET_METADATA_LENGTH_MAX, allowed(`at most ${OFFSET_METADATA_LENGTH_MAX} characters`));
+const placeAndOffset = z.looseObject(
+  { ...placeFields, offset, metadata: metadata.optional() },
+  allowed('{ topic, partition, offset }'),
+);
 const places = listOf(place, '{ topic, partition }');
 const offsets = listOf(placeAndOffset, '{ topic, partition, offset }');
 const ms = z.number(allowed('a number of milliseconds')).positive(allowed('a number of milliseconds above 0'));
@@ -80,8 +89,10 @@ const member = z
   .refine(({ memberId, instanceId }) => memberId !== undefined || instanceId !== undefined, {
     error: '{ memberId } or { instanceId }',
   });
-const group = name('group');
+const group = name('group').refine(isGroupId, allowed('the name of a group, of at most 255 bytes'));
 const stable = options({ stable: flag });
+/** kafka: compared without case and surrounding blanks. One that there is none of would match nothing, and look like no groups at all. */
+const groupState = z.string().refine((text) => groupStates.includes(text.trim().toLowerCase()), allowed(GROUP_STATES));
 
 const topicsWanted = listOf(topicOrName, 'topic names').min(1, { error: 'at least one topic' });
 const position = z.union(
@@ -111,7 +122,7 @@ export const adminArguments = {
   admin: z.strictObject({ options: options({ timeoutMs: ms.optional() }) }),
   listGroups: z.strictObject({
     filter: options({
-      states: listOf(z.string(), 'states').optional(),
+      states: listOf(groupState, 'states').optional(),
       types: listOf(z.string(), 'types').optional(),
       stable: flag,
     }),

@@ -4,7 +4,7 @@
 
 import { decode, encode, utf8Decode, utf8Encode } from '@muster/protocol';
 
-/** Decoding throws where the bytes are no such value: what then happens is a policy of the consumer. */
+/** Both are synchronous. Decoding throws where the bytes are no such value: what then happens is a policy of the consumer. */
 export interface Codec<Value> {
   readonly name: string;
   encode(value: Value): Uint8Array;

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { consumerScene, partitions } from '../test/consumer-scene.js';
 import { settle } from '../test/virtual-clock.js';
+import type { Codec } from './codecs.js';
 import type { Message } from './message.js';
 import { deferred } from './waiting.js';
 
@@ -114,6 +115,25 @@ describe('running handlers', () => {
       if (policy === 'skip') expect(handled).toEqual([2]);
       else expect(await outcome).toMatchObject({ code: 'DECODE_FAILED', offset: 1 });
     }
+  });
+});
+
+describe('a codec that is asynchronous, which none may be', () => {
+  it('is a value that cannot be decoded, and its promise no value', async () => {
+    const { consume, store, clock } = consumerScene();
+    store(0, 1);
+    const asynchronous = {
+      name: 'registry',
+      encode: () => new Uint8Array(0),
+      decode: () => Promise.reject(new Error('late')),
+    };
+    const consumer = await consume({ codec: asynchronous as unknown as Codec<number> });
+    const outcome = consumer.run({ eachMessage: () => {} }).catch((error: unknown) => error);
+    await clock.advance(100);
+    expect(await outcome).toMatchObject({
+      code: 'DECODE_FAILED',
+      message: expect.stringContaining('codecs are synchronous'),
+    });
   });
 });
 

@@ -30,6 +30,19 @@ describe('the coordinator client', () => {
     expect(coordinator.of('fetch')).toHaveLength(1);
   });
 
+  it('does not send what the server would cut the connection for', async () => {
+    const { client, coordinator, clock, transport } = setUp();
+    await warm(client, clock);
+    transport.bytesMax = 40;
+    const outcome = await client.request('fetch', body, times);
+    expect(outcome).toMatchObject({
+      kind: 'answered',
+      error: 'MESSAGE_TOO_LARGE',
+      detail: expect.stringContaining('the server 40'),
+    });
+    expect(coordinator.of('fetch')).toHaveLength(1);
+  });
+
   it('sends an unanswered request again with the same id and the same bytes', async () => {
     const { client, coordinator, clock } = setUp();
     coordinator.script.fetch = () => 'park';

@@ -264,6 +264,14 @@ export class CoordinatorClient {
     }
     open.firstSentAt ??= clock.now();
     this.#encode(open, partition);
+    const bytesMax = this.#transport.payloadBytesMax() ?? Number.POSITIVE_INFINITY;
+    // The server would cut the connection for it.
+    if (open.bytes.byteLength > bytesMax) {
+      return open.refuse(
+        'MESSAGE_TOO_LARGE',
+        `the request takes ${open.bytes.byteLength} bytes, the server ${bytesMax}`,
+      );
+    }
     const subject = this.subjects.group(partition, open.groupId, open.api);
     // The timer first: an answer may come before publish returns.
     open.cancelTimer = clock.after(open.times.resendMs, () => this.#sendAgain(open));

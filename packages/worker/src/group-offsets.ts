@@ -56,7 +56,9 @@ export class GroupOffsets {
 
   /** @returns the same as a list */
   async fetch(partitions: readonly TopicPartition[] | null): Promise<PartitionOffset[]> {
-    return [...(await this.commits(partitions))].map(([place, { offset }]) => ({ ...partitionOfPlace(place), offset }));
+    return [...(await this.commits(partitions))].map(([place, { offset, metadata }]) => {
+      return { ...partitionOfPlace(place), offset, ...(metadata === '' ? {} : { metadata }) };
+    });
   }
 
   /** Sets offsets, those within their streams or all of them. */
@@ -135,8 +137,8 @@ export class GroupOffsets {
       generationId: generation(-1),
       commitSeq: null,
       retentionTimeMs: null,
-      offsets: offsets.map(({ topic, partition, offset }) => {
-        return { topic, partition, offset, leaderEpoch: -1, metadata: '', commitTimestamp: null };
+      offsets: offsets.map(({ topic, partition, offset, metadata = '' }) => {
+        return { topic, partition, offset, leaderEpoch: -1, metadata, commitTimestamp: null };
       }),
     });
     return new Map(

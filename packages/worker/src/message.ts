@@ -71,9 +71,17 @@ export function toMessage<Value>(delivery: Delivery, context: MessageContext<Val
 
 function decoded<Value>({ lane, message }: Delivery, codec: Codec<Value>): Value {
   try {
-    return codec.decode(message.payload);
+    return synchronous(codec.decode(message.payload));
   } catch (cause) {
     const place = { topic: lane.topic.name, partition: lane.partition, offset: message.offset };
     throw new HandlerFailedError('DECODE_FAILED', place, cause);
   }
+}
+
+/** A codec of a program without types may be asynchronous, as those of schema registries are: its promise is no value. */
+function synchronous<Value>(value: Value): Value {
+  const then: unknown = typeof value === 'object' && value !== null ? Reflect.get(value, 'then') : undefined;
+  if (typeof then !== 'function') return value;
+  if (value instanceof Promise) value.catch(() => {});
+  throw new TypeError('the codec gave a promise: codecs are synchronous, await in the handler what takes time');
 }

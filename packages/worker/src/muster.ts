@@ -178,10 +178,7 @@ export class Muster {
     this.#requireOpen();
     checkOptions('producer', options);
     const { topic: wanted, codec = jsonCodec<Value>(), keyHash, ...limits } = options;
-    if (typeof wanted !== 'string') {
-      this.topics.declare([wanted]);
-      await this.topics.verify(wanted);
-    }
+    if (typeof wanted !== 'string') await this.topics.require([wanted]);
     const registered = await this.topics.describe(typeof wanted === 'string' ? wanted : wanted.name);
     const topic = keyHash === undefined ? registered : { ...registered, keyHash };
     const { streams, environment, telemetry, logger } = this.#context;
@@ -190,6 +187,8 @@ export class Muster {
       logger.warn('a producer has another keyHash than its topic', { topic: topic.name, problem });
       if (logger === silentLogger) environment.warn?.(`producer of topic ${topic.name}: ${problem}`);
     }
+    // Closed while the topic was looked up: nobody would close this one any more.
+    this.#requireOpen();
     const producer = new Producer({ topic, codec, streams, environment, telemetry, logger, limits });
     this.#track(producer);
     return producer;
@@ -214,10 +213,14 @@ export class Muster {
     return { verdict, isConnected, problem: this.#connectionProblem(isConnected) ?? first, consumers, members };
   }
 
-  /** Closes everything made here, each within `timeoutMs`, then the connection if it was opened here. Never throws. */
-  close(options: CloseOptions = {}): Promise<void> {
+  /**
+   * Closes everything made here, each within `timeoutMs`, then the connection if it was opened here. Throws nothing but MusterError
+   * INVALID_ARGUMENT for an option that there is none of; then nothing is closed.
+   */
+  async close(options: CloseOptions = {}): Promise<void> {
+    checkOptions('close', options);
     this.#closing ??= this.#close(options);
-    return this.#closing;
+    await this.#closing;
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -81,6 +81,10 @@ export class NatsTransport implements Transport {
     return this.#isConnected && !this.#connection.isClosed();
   }
 
+  payloadBytesMax(): number | undefined {
+    return this.#connection.info?.max_payload;
+  }
+
   newInbox(): string {
     return createInbox(this.#inboxPrefix);
   }

@@ -10,11 +10,14 @@ import { placeOf } from './lane.js';
 import type { MusterContext } from './muster-context.js';
 import { shiftedOffset } from './offset-shift.js';
 import { offsetOfPosition } from './positions.js';
+import type { Streams } from './streams.js';
 import { partitionFilter, type TopicSpec } from './topic.js';
 
 /** A partition and an offset of it: that of the next message to read. */
 export interface PartitionOffset extends TopicPartition {
   readonly offset: number;
+  /** What was committed beside it; workers of this library note there what is left behind. Left out: none. */
+  readonly metadata?: string;
 }
 
 /** Where to. `shift` moves by so many messages of the partition from the committed offset, back if negative; `duration` is a time before now; `group` copies another group's. */
@@ -88,8 +91,9 @@ async function wantedOffset(
 ): Promise<number | undefined> {
   switch (target.to) {
     case 'earliest':
+      return await offsetOfPosition(streams, topic, partition, 'earliest');
     case 'latest':
-      return await offsetOfPosition(streams, topic, partition, target.to);
+      return await endOf(streams, topic, partition);
     case 'time':
       return await offsetOfPosition(streams, topic, partition, { timeMs: target.timeMs });
     case 'duration':
@@ -97,8 +101,18 @@ async function wantedOffset(
     case 'offset':
       return target.offset;
     case 'current':
-      return before ?? (await offsetOfPosition(streams, topic, partition, 'latest'));
+      return before ?? (await endOf(streams, topic, partition));
     default:
       return copied.get(placeOf(topic.name, partition));
   }
+}
+
+/**
+ * The stream's next offset would do as well, and lies behind it wherever other partitions have newer messages: people would take it for
+ * an offset that is not there yet.
+ * @returns the offset after the last message of the partition; the stream's next one where it has none
+ */
+async function endOf(streams: Streams, topic: TopicSpec, partition: number): Promise<number> {
+  const last = await streams.lastOf({ stream: topic.stream, subject: partitionFilter(topic, partition) });
+  return last === undefined ? await offsetOfPosition(streams, topic, partition, 'latest') : last.offset + 1;
 }

@@ -24,6 +24,8 @@ export type Unsubscribe = () => void;
 
 export interface Transport {
   isConnected(): boolean;
+  /** Largest payload that the server accepts, in bytes; undefined where that is not known. */
+  payloadBytesMax(): number | undefined;
   /** A subject prefix of our own; replies to `<inbox>.<token>` come to who subscribes `<inbox>.*`. */
   newInbox(): string;
   /** Sends or drops; never throws. What is sent while disconnected is lost. */

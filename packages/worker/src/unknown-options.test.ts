@@ -69,6 +69,7 @@ const calls: [string, (scene: Scene) => unknown, string][] = [
   ],
   ['muster.producer', ({ muster }) => muster.producer({ topic: orders, ...(extra as object) }), 'maxInFlight'],
   ['muster.producer, a topic given inline', ({ muster }) => muster.producer({ topic: inline }), 'keyHash'],
+  ['muster.close', ({ muster }) => muster.close(extra), 'timeoutMs'],
   ['muster.admin', ({ muster }) => muster.admin(extra), 'timeoutMs'],
   ['topics.create', ({ muster }) => muster.topics.create({ name: 'a', partitions: 1, ...(extra as object) }), 'stream'],
   [

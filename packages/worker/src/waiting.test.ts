@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { settle, VirtualClock } from '../test/virtual-clock.js';
 import { Occasion } from './waiting.js';
@@ -18,6 +19,7 @@ describe('an occasion', () => {
     const clock = new VirtualClock();
     const occasion = new Occasion(clock);
     const stop = new AbortController();
+    setMaxListeners(0, stop.signal);
     const waits = Array.from({ length: 100 }, (_, at) => occasion.next(10, at % 2 === 0 ? stop.signal : undefined));
     expect(occasion.waiting).toBe(100);
     stop.abort();

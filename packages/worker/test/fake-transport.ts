@@ -55,6 +55,11 @@ export class FakeTransport implements Transport {
   isConnected(): boolean {
     return this.#isConnected;
   }
+  /** What the server accepts; without a bound unless a test sets one. */
+  bytesMax: number | undefined;
+  payloadBytesMax(): number | undefined {
+    return this.bytesMax;
+  }
   newInbox(): string {
     this.nats.inboxes += 1;
     return `_INBOX.${this.nats.inboxes}`;

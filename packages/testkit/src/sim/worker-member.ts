@@ -39,6 +39,7 @@ export function transportOf(network: Network, peer: Peer): Transport {
   });
   return {
     isConnected: () => isConnected,
+    payloadBytesMax: () => undefined,
     newInbox: () => `_INBOX.${peer.process.name}`,
     publish: (subject, payload, replyTo = '') => network.publish(peer, subject, payload, replyTo, true),
     subscribe: (subject, onMessage) => {

@@ -23,6 +23,10 @@ export class MemoryTransport implements Transport {
     return !this.#isClosed && this.#bus.connected;
   }
 
+  payloadBytesMax(): number {
+    return this.#nats.payloadBytesMax;
+  }
+
   newInbox(): string {
     this.#inboxCount += 1;
     return `_INBOX.${this.#bus.name}-${this.#inboxCount}`;
