@@ -1,5 +1,5 @@
 /**
- * A node that cannot work refuses to start: the exit code is not 0, and the message says what was found and what is allowed.
+ * A node that cannot work refuses to start: the exit code is that of docs/cli.md, and the message says what was found and what is allowed.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -97,7 +97,7 @@ describe('a node refuses to start', () => {
     await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
     const { port } = taken.address() as AddressInfo;
     const { code, said } = await outcomeOf(start('--servers', unreachable.url, '--http-port', String(port)));
-    expect(code).toBe(1);
+    expect(code).toBe(4);
     expect(said).toContain(`nobody can listen on 127.0.0.1:${port}`);
   });
 
@@ -161,7 +161,7 @@ describe('a node refuses to start', () => {
 
   it('where no server can be reached, and says where it looked', async () => {
     const { code, said } = await outcomeOf(unreachable.node);
-    expect(code).toBe(1);
+    expect(code).toBe(5);
     expect(said).toContain(`no NATS server answers at ${unreachable.url}`);
   });
 });
@@ -202,13 +202,13 @@ describe('a node refuses to join a cluster', () => {
     ['--replicas', '3', /replicas is 1 in this cluster, 3 in this node's configuration/],
   ])('that has another %s, and names both numbers', async (flag, value, detail) => {
     const { code, said } = await outcomeOf(start(...flagsOf('n2', { [flag]: value })));
-    expect(code).toBe(1);
+    expect(code).toBe(4);
     expect(said).toMatch(detail);
   });
 
   it('under an id that a running node has; that one goes on', async () => {
     const { code, said } = await outcomeOf(start(...flagsOf('n1', {})));
-    expect(code).toBe(1);
+    expect(code).toBe(4);
     expect(said).toMatch(/node id n1 is in use by a running process: give this node another --id/);
     await cluster.untilOwned(['n1']);
   });

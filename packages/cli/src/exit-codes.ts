@@ -10,7 +10,7 @@ export const exitCodeMeanings: readonly (readonly [ExitCode, string])[] = [
   [exitCodes.failed, 'failed for another reason than those below'],
   [exitCodes.usage, 'the command line or a file it names is wrong'],
   [exitCodes.notFound, 'the cluster, group, topic, member or file does not exist'],
-  [exitCodes.conflict, 'it exists already, or the group is active'],
+  [exitCodes.conflict, 'it exists already, is in use or is not as it was asked for; or the group is active'],
   [exitCodes.unreachable, 'NATS or the coordinators did not answer'],
   [exitCodes.partly, 'some of the items worked, some did not'],
 ];

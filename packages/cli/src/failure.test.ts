@@ -1,5 +1,5 @@
 import { ConfigError } from '@muster/coordinator';
-import { NatsConnectError } from '@muster/nats';
+import { LeaseStreamError, LogStreamError, NatsConnectError } from '@muster/nats';
 import { NatsServerError } from '@muster/nats-server';
 import { MusterError, type MusterErrorCode } from '@muster/worker';
 import { CommanderError } from 'commander';
@@ -31,6 +31,9 @@ describe('an exit code', () => {
     ['a port that is taken', new NatsServerError('port-taken', 'x'), 4],
     ['no nats-server', new NatsServerError('not-found', 'x'), 3],
     ['a configuration', new ConfigError(['x']), 2],
+    ['streams that nobody can look at', new LeaseStreamError('LEASE_STREAM_UNAVAILABLE', 'x'), 5],
+    ['a stream with other settings', new LogStreamError('LOG_STREAM_DIFFERS', 'x'), 4],
+    ['a stream that is missing', new LogStreamError('LOG_STREAM_MISSING', 'x'), 3],
     ['the command line', new CommanderError(1, 'commander.unknownOption', 'x'), 2],
     ['help', new CommanderError(0, 'commander.help', 'x'), 0],
     ['anything else', new Error('x'), 1],

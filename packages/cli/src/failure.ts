@@ -3,7 +3,7 @@
  */
 
 import { ConfigError } from '@muster/coordinator';
-import { NatsConnectError } from '@muster/nats';
+import { LeaseStreamError, LogStreamError, NatsConnectError } from '@muster/nats';
 import { NatsServerError } from '@muster/nats-server';
 import { MusterError } from '@muster/worker';
 import { CommanderError } from 'commander';
@@ -85,9 +85,18 @@ const verdicts: Readonly<Record<string, Verdict>> = {
   },
 };
 
-/** What JetStream refuses a stream with, by its own words: its codes say less. */
+/** What is refused, by the words of JetStream and the library: their codes say less. */
 const refusals: readonly (readonly [RegExp, string])[] = [
   [/permissions violation/i, permissionsAdvice],
+  [
+    /value of \d+ bytes .*too large/i,
+    'store what is large elsewhere, such as in a NATS object store, and send where it is; or raise max_payload of the servers',
+  ],
+  [/has no partition \d/i, describeTopic],
+  [
+    /key of \d+ bytes .*too long/i,
+    'shorten the key; the key of a topic whose --subject ends without {key} goes in a header',
+  ],
   [
     /subjects overlap/i,
     '"nats stream ls --subjects" shows whose they are: give another --subject, or register that stream with "muster topics adopt"',
@@ -142,8 +151,23 @@ const serverVerdicts = {
   stopped: { exitCode: exitCodes.failed },
 } as const satisfies Record<NatsServerError['code'], Verdict>;
 
+/** What is wrong with the streams of a cluster. */
+const streamVerdicts = {
+  LEASE_STREAM_DIFFERS: { exitCode: exitCodes.conflict },
+  LOG_STREAM_DIFFERS: { exitCode: exitCodes.conflict },
+  LEASE_STREAM_MISSING: { exitCode: exitCodes.notFound },
+  LOG_STREAM_MISSING: { exitCode: exitCodes.notFound },
+  LEASE_STREAM_REFUSED: { exitCode: exitCodes.failed },
+  LOG_STREAM_REFUSED: { exitCode: exitCodes.failed },
+  LEASE_STREAM_UNAVAILABLE: { exitCode: exitCodes.unreachable, advice: checkJetStream },
+  LOG_STREAM_UNAVAILABLE: { exitCode: exitCodes.unreachable, advice: checkJetStream },
+  SERVER_TOO_OLD: { exitCode: exitCodes.failed },
+} as const satisfies Record<LeaseStreamError['code'] | LogStreamError['code'], Verdict>;
+
 /** What a coordinator node refuses to start with, by the name of its error. */
 const nodeVerdicts: Readonly<Record<string, Verdict>> = {
+  LeaseStoreUnavailable: { exitCode: exitCodes.unreachable, advice: checkJetStream },
+  StatusPortUnavailable: { exitCode: exitCodes.conflict },
   ServerUnfit: { exitCode: exitCodes.failed },
   ClusterRecordMismatch: { exitCode: exitCodes.conflict },
   ClusterRecordLost: { exitCode: exitCodes.conflict },
@@ -156,10 +180,14 @@ export function failureOf(thrown: unknown): Failure {
   if (thrown instanceof CliError) return failure(thrown.message, thrown);
   if (thrown instanceof MusterError) {
     const verdict = verdictOf(thrown.code);
-    const advice = thrown.code === 'STREAM_REFUSED' ? refusalAdvice(thrown.message) : verdict.advice;
+    const isRefused = thrown.code === 'STREAM_REFUSED' || thrown.code === 'INVALID_ARGUMENT';
+    const advice = isRefused ? refusalAdvice(thrown.message) : verdict.advice;
     return failure(`${thrown.message} (${thrown.code})`, { ...verdict, ...(advice === undefined ? {} : { advice }) });
   }
   if (thrown instanceof NatsConnectError) return failure(thrown.message, connectVerdicts[thrown.code]);
+  if (thrown instanceof LeaseStreamError || thrown instanceof LogStreamError) {
+    return failure(thrown.message, streamVerdicts[thrown.code]);
+  }
   if (thrown instanceof NatsServerError) return failure(thrown.message, serverVerdicts[thrown.code]);
   if (thrown instanceof ConfigError) {
     return failure(thrown.message, { exitCode: exitCodes.usage, advice: '"muster node --help" lists every option' });

@@ -9,9 +9,10 @@ import { ConfigError, configOptions, readConfig, startNode } from '@muster/coord
 import { Command } from 'commander';
 import { pino } from 'pino';
 import { parse as parseYaml } from 'yaml';
-import { examples } from './commands.js';
+import { examples, notes } from './commands.js';
 import { listenForEnd } from './ending.js';
 import { exitCodes } from './exit-codes.js';
+import { failureOf } from './failure.js';
 import type { Cli } from './io.js';
 import { readNamedFile } from './named-file.js';
 
@@ -27,6 +28,12 @@ export function nodeCommand(cli: Cli): Command {
     'muster node --servers nats://127.0.0.1:4222',
     'muster node --cluster orders --id a --servers nats://n1:4222,nats://n2:4222 --creds-file node.creds',
     'MUSTER_LOG_LEVEL=debug muster node --config node.yaml',
+  );
+  notes(
+    command,
+    'A node that cannot start says why in its last log line, and its exit code is that of every command: 5 where NATS does not answer, 4',
+    'where another node has its id or the cluster has other settings, 2 for its options. One that has lost its lease ends with 1: start it',
+    'again.',
   );
   return command.action(async (flags: Record<string, unknown>) => {
     cli.exitCode = await runNode(flags, cli);
@@ -66,7 +73,7 @@ async function runNode(flags: Readonly<Record<string, unknown>>, { io }: Cli): P
     if (error instanceof Error && /^(Type|Range|Reference|Syntax)?Error$/.test(error.name))
       log.fatal({ err: error }, error.message);
     else log.fatal(error instanceof Error ? error.message : String(error));
-    return exitCodes.failed;
+    return failureOf(error).exitCode;
   }
 }
 
