@@ -104,6 +104,37 @@ describe.each(commands)('muster %s', (_, args, up) => {
   });
 });
 
+describe('when its nats-server is killed', () => {
+  const serversOf = (pid: number) => descendantsOf(pid).filter((below) => commandOf(below).includes('server.conf'));
+
+  it('muster dev ends, and says why', async () => {
+    const child = muster('dev', '--port', '0', '-o', 'json');
+    await child.says('"url"');
+    const servers = serversOf(child.pid);
+    expect(servers).toHaveLength(1);
+    for (const pid of servers) process.kill(pid, 'SIGKILL');
+    const { code, stderr } = await child.ended;
+    expect(stderr).toMatch(
+      /error: nats-server ended, so all of it ends\nstart "muster dev" again: everything begins anew\n/,
+    );
+    expect(code).toBe(1);
+  });
+
+  it('muster nats goes on as long as another one runs', async () => {
+    const child = muster('nats', '--port', '0', '--servers', '3', '-o', 'json');
+    await child.says(']\n');
+    const pids = (JSON.parse(child.stdout) as { readonly pid: number }[]).map(({ pid }) => pid);
+    for (const [at, pid] of pids.entries()) {
+      expect(isRunning(child.pid)).toBe(true);
+      process.kill(pid, 'SIGKILL');
+      await until('it says so', () => (child.stderr.match(/ended, and is not started again/g) ?? []).length === at + 1);
+    }
+    const { code, stderr } = await child.ended;
+    expect(stderr).toMatch(/error: no server is left\nstart "muster nats" again/);
+    expect(code).toBe(1);
+  });
+});
+
 describe('muster node', () => {
   it('ends in order when the npx that started it is killed', async () => {
     const nats = muster('nats', '--port', '0', '-o', 'name');

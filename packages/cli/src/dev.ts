@@ -6,15 +6,15 @@
  */
 
 import { ConfigError, readConfig, startNode } from '@muster/coordinator';
-import { startNatsServer } from '@muster/nats-server';
+import { type NatsServerHandle, startNatsServer } from '@muster/nats-server';
 import { connect, type TopicOptions } from '@muster/worker';
 import { type Command, InvalidArgumentError } from 'commander';
 import { pino } from 'pino';
 import { withSpinner } from './asking.js';
-import { examples } from './commands.js';
+import { examples, notes } from './commands.js';
 import { exitCodes } from './exit-codes.js';
 import { CliError } from './failure.js';
-import { aborted, type Cli, type Io } from './io.js';
+import { aborted, type Cli, type Io, pause } from './io.js';
 import { type OutputOptions, outputOption, show } from './output.js';
 import { integer } from './values.js';
 
@@ -49,6 +49,11 @@ export function addDev(program: Command, cli: Cli): void {
     'muster dev --topic orders:12 --topic refunds:4',
     'muster dev --port 0 --store-dir ./muster-data -o json',
   );
+  notes(
+    dev,
+    'It ends with exit code 1 when the NATS server or the coordinator ends by itself, such as when somebody kills it; neither is started',
+    'again.',
+  );
   dev.action(async (flags: DevFlags) => {
     cli.exitCode = await runDev(flags, cli.io);
   });
@@ -76,8 +81,12 @@ async function runDev(flags: DevFlags, io: Io): Promise<number> {
     try {
       await createTopics(server.url, cluster, flags.topic ?? []);
       sayHowToConnect(io, flags, server.url, server.version);
-      const ended = await Promise.race([aborted(signal), node.over]);
-      if (typeof ended === 'string') throw new CliError(exitCodes.failed, `the coordinator ended: ${ended}`);
+      const ended = await Promise.race([
+        aborted(signal),
+        node.over.then((why) => `the coordinator ended (${why})`),
+        serverEnded(server, signal),
+      ]);
+      if (typeof ended === 'string') throw endedEarly(flags, ended);
       io.err('ending\n');
       return exitCodes.ok;
     } finally {
@@ -90,6 +99,23 @@ async function runDev(flags: DevFlags, io: Io): Promise<number> {
   } finally {
     await server.stop();
   }
+}
+
+const LOOK_INTERVAL_MS = 500;
+
+/** @returns what to say when the server has ended by itself; nothing when the signal aborts */
+async function serverEnded({ servers }: NatsServerHandle, signal: AbortSignal): Promise<string | undefined> {
+  while (!signal.aborted) {
+    if (servers.every(({ pid }) => pid === undefined)) return 'nats-server ended';
+    await pause(LOOK_INTERVAL_MS, signal);
+  }
+  return undefined;
+}
+
+/** Not started again: without --store-dir all that it held is gone, and a worker that goes on as before would hide that. */
+function endedEarly({ storeDir }: DevFlags, what: string): CliError {
+  const left = storeDir === undefined ? 'everything begins anew' : `what is in ${storeDir} is still there`;
+  return new CliError(exitCodes.failed, `${what}, so all of it ends`, `start "muster dev" again: ${left}`);
 }
 
 function nodeFlags({ cluster, partitions, logLevel, storeDir }: DevFlags, url: string): Record<string, unknown> {

@@ -36,8 +36,9 @@ export function addNats(program: Command, cli: Cli): void {
   examples(nats, 'muster nats', 'muster nats --servers 3', 'muster nats --port 0 --store-dir ./nats-data -o json');
   notes(
     nats,
-    'A server that is killed is not started again. To have it back, end the command with Ctrl-C and start it anew: with --store-dir and the',
-    'same --servers and --port the streams are still there. For servers that come back by themselves use deploy/.',
+    'A server that is killed is not started again, and the others go on; when the last one has ended the command ends with exit code 1. To',
+    'have it back, end the command with Ctrl-C and start it anew: with --store-dir and the same --servers and --port the streams are still',
+    'there. For servers that come back by themselves use deploy/.',
   );
   nats.action(async (flags: NatsFlags) => {
     cli.exitCode = await runNats(flags, cli.io);
@@ -77,9 +78,11 @@ async function runNats({ servers: count, port, storeDir, serverVersion, output }
       empty: '',
     });
     io.err(`\nexport NATS_URL=${handle.urls.join(',')}\n${io.startedAs} node\nCtrl-C ends it\n`);
-    await untilAborted(signal, handle.servers, (name) => {
-      io.err(`${name} ended, and is not started again by itself: Ctrl-C ends the others, too\n`);
+    const isAnyLeft = await untilAborted(signal, handle.servers, (name) => {
+      const others = count === 1 ? '' : ': Ctrl-C ends the others, too';
+      io.err(`${name} ended, and is not started again by itself${others}\n`);
     });
+    if (!isAnyLeft) throw new CliError(exitCodes.failed, 'no server is left', restartAdvice(storeDir));
     io.err('ending\n');
     return exitCodes.ok;
   } finally {
@@ -87,14 +90,19 @@ async function runNats({ servers: count, port, storeDir, serverVersion, output }
   }
 }
 
-const LOOK_INTERVAL_MS = 1_000;
+function restartAdvice(storeDir: string | undefined): string {
+  const left = storeDir === undefined ? 'everything begins anew' : `what is in ${storeDir} is still there`;
+  return `start "muster nats" again: ${left}`;
+}
 
-/** Says once of each server that it has ended: nothing starts it again. */
+const LOOK_INTERVAL_MS = 500;
+
+/** Says once of each server that it has ended: nothing starts it again. @returns false as soon as all have */
 async function untilAborted(
   signal: AbortSignal,
   servers: readonly { readonly name: string; readonly pid: number | undefined }[],
   onEnded: (name: string) => void,
-): Promise<void> {
+): Promise<boolean> {
   const ended = new Set<string>();
   while (!signal.aborted) {
     for (const { name, pid } of servers) {
@@ -102,6 +110,8 @@ async function untilAborted(
       ended.add(name);
       onEnded(name);
     }
+    if (ended.size === servers.length) return false;
     await pause(LOOK_INTERVAL_MS, signal);
   }
+  return true;
 }
