@@ -82,6 +82,28 @@ describe('a command whose results go nowhere', () => {
   });
 });
 
+describe('a watch', () => {
+  it('says that NATS is gone while no answer could yet be late, and that it is back', async () => {
+    const scene = await CliScene.start();
+    try {
+      const group = await scene.newGroup(await scene.newTopic());
+      const io = new FakeIo({ env: scene.environment });
+      // A look that fails takes two minutes: whatever is said before does not come from there.
+      const watching = run(['groups', 'watch', group, '--interval', '100ms', '--timeout', '2m', '-o', 'name'], io);
+      await until('it has looked', () => io.stdout !== '');
+      const [server] = scene.cluster.nats.servers;
+      await server?.kill();
+      await until('it says that NATS is gone', () => /Z {2}the connection to NATS is gone/.test(io.stderr));
+      await server?.restart();
+      await until('it says that NATS is back', () => /Z {2}the connection to NATS is back/.test(io.stderr));
+      io.interruption.abort();
+      expect(await watching).toMatchObject({ code: 0 });
+    } finally {
+      await scene.close();
+    }
+  });
+});
+
 describe('a server that does not answer', () => {
   const closing: (() => void)[] = [];
   afterAll(() => {

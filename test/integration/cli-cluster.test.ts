@@ -38,7 +38,7 @@ vi.setConfig({ testTimeout: 30_000 });
 beforeAll(async () => {
   scene = await CliScene.start(extraConfig);
   ({ cluster, folder } = scene);
-  await ok('topics', 'create', 'early', '--partitions', '1', '--cluster', 'waiting');
+  await ok('topics', 'create', 'early', '--partitions', '1', '--cluster', 'waiting', '--force');
 });
 afterAll(() => scene?.close());
 
@@ -87,8 +87,18 @@ describe('the cluster', () => {
     }
   });
 
-  it('that does not exist yet may get topics, which is said', async () => {
-    const made = await cli('topics', 'create', 'early', '--partitions', '1', '--cluster', 'next');
+  it('that does not exist yet may get topics with --force, which is said', async () => {
+    const create = ['topics', 'create', 'early', '--partitions', '1', '--cluster', 'next'];
+    const adopt = ['topics', 'adopt', 'x', '--stream', 'X', '--subject', 'x.{partition}.{key}', '--partitions', '1'];
+    for (const command of [create, [...adopt, '--cluster', 'next']]) {
+      const refused = await cli(...command);
+      expect(refused.stderr).toMatch(
+        /there is no Muster cluster "next" .*\n.*before the first coordinator starts add --force\n/,
+      );
+      expect(refused).toMatchObject({ code: 3, stdout: '' });
+    }
+    expect(await cli('topics', 'list', '--cluster', 'next')).toMatchObject({ code: 3 });
+    const made = await cli(...create, '--force');
     expect(made).toMatchObject({ code: 0, stderr: expect.stringContaining('note: there is no Muster cluster "next"') });
     expect(await ok('topics', 'list', '--cluster', 'next', '-o', 'name')).toBe('early\n');
   });

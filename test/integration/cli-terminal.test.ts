@@ -241,7 +241,7 @@ describe('in a terminal', () => {
     const child = scene.inTerminal(['groups', 'reset-offsets', group, '--all-topics', '--to-earliest', '--execute']);
     await child.says(`Move 2 offsets of group "${group}"?`);
     expect(child.stdout).toMatch(/CURRENT-OFFSET.*NEW-OFFSET/);
-    expect(await scene.offsetsOf(group)).toEqual({ [`${topic}:0`]: 3, [`${topic}:1`]: 3 });
+    expect(await scene.offsetsOf(group)).toEqual({ [`${topic}:0`]: 2, [`${topic}:1`]: 3 });
     child.type('y');
     const { code, stdout } = await child.ended;
     expect(stdout).toMatch(/moved/);

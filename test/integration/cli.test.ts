@@ -60,6 +60,37 @@ describe('topics', () => {
     expect(code).toBe(4);
   });
 
+  it('exist already with other settings: what differs is named, and nothing is changed', async () => {
+    const topic = newName('orders');
+    const create = ['topics', 'create', topic, '--partitions', '2'];
+    await ok(...create, '--max-age', '1d', '--max-bytes', '1GiB');
+    const same = ['--max-age', '24h', '--max-bytes', '1GiB', '--replicas', '1', '--duplicate-window', '2m'];
+    await ok(...create, ...same, '--storage', 'file');
+    const other = await cli(...create, '--max-age', '7d', '--storage', 'memory', '--duplicate-window', '121s');
+    expect(other.stderr).toContain(
+      `"${topic}" exists with other settings: --storage is file, not memory; --max-age is 1d, not 7d; --duplicate-window is 120000, not 121000 ms\nnothing was changed`,
+    );
+    expect(other).toMatchObject({ code: 4, stdout: '' });
+    await ok(...create, ...same);
+  });
+
+  it('are described as far as they are there', async () => {
+    const topic = await newTopic(1);
+    const partly = await cli('topics', 'describe', topic, 'nope', '-o', 'name');
+    expect(partly.stdout).toBe(`${topic}:0\n${topic}:1\n`);
+    expect(partly.stderr).toMatch(/^error: .*nope.*\n"muster topics list"/);
+    expect(partly.code).toBe(6);
+    const nats = await connectNats({ servers: cluster.nats.url });
+    await (await nats.jetstreamManager()).streams.delete(`MUSTER_real_T_${topic}`);
+    await nats.close();
+    const gone = await cli('topics', 'describe', topic);
+    expect(gone.stderr).toContain(
+      `its stream MUSTER_real_T_${topic} does not exist: its messages are gone\n"muster topics`,
+    );
+    expect(gone).toMatchObject({ code: 3, stdout: '' });
+    await ok('topics', 'delete', topic, '--force');
+  });
+
   it('are adopted from a stream that fits, and not from one that does not', async () => {
     const stream = newName('STREAM');
     const nats = await connectNats({ servers: cluster.nats.url });
@@ -77,7 +108,11 @@ describe('topics', () => {
     expect(await ok('consume', `${stream}:3`, '--idle', '300ms')).toBe(`${stream}:3:1\tcustomer\tx\n`);
     const again = await cli(...adopt.with(2, `${stream}-2`), '--partitions', '4');
     expect(again).toMatchObject({ code: 4, stderr: expect.stringContaining(`is the topic "${stream}" already`) });
-    await ok(...adopt.with(2, `${stream}-2`), '--partitions', '4', '--force');
+    const forced = await cli(...adopt.with(2, `${stream}-2`), '--partitions', '4', '--force');
+    expect(forced.code).toBe(0);
+    expect(forced.stderr).not.toContain('keys go by');
+    const hashed = [...adopt.with(2, `${stream}-3`), '--partitions', '4', '--force', '--key-hash', 'murmur2'];
+    expect((await cli(...hashed)).stderr).toContain(`keys go by murmur2 here and by fnv1a in "${stream}"`);
     const beyond = await cli('consume', stream, '--from', '7', '--idle', '300ms');
     expect(beyond.stderr).toBe(`waiting for offset 7 of ${stream}: the end is 2\n`);
   });
@@ -167,8 +202,34 @@ describe('messages', () => {
     expect(nothing).toMatchObject({ code: 2, stderr: expect.stringContaining('nothing was stored') });
   });
 
+  it('that are no JSON are pointed out once to a person, and to nobody else', async () => {
+    const topic = await newTopic();
+    const produce = async (isTerminal: boolean, ...values: readonly string[]) =>
+      await run(['produce', topic, ...values], new FakeIo({ env: environment(), isTerminal }));
+    const note = 'note: "hello" is no JSON\nworkers decode JSON unless they are given another codec\n';
+    expect((await produce(true, '1', 'hello', 'world')).stderr).toBe(note);
+    expect((await produce(true, '{"total":3}', '"hello"')).stderr).toBe('');
+    expect((await produce(false, 'hello')).stderr).toBe('');
+  });
+
+  it('that JetStream cannot take are refused with what to do about it', async () => {
+    const topic = await newTopic();
+    const long = newName('long');
+    for (const [args, advice] of [
+      [['x'.repeat(1_100_000)], /too large.*\nstore what is large elsewhere/],
+      [['1', '--partition', '9'], /no partition 9.*\n"muster topics describe <topic>"/],
+      [['1', '--key', long.padEnd(5_000, 'k')], /too long.*\nshorten the key/],
+    ] as const) {
+      const refused = await cli('produce', topic, ...args);
+      expect(refused.stderr.slice(0, 1_000)).toMatch(advice);
+      expect(refused.code).not.toBe(0);
+    }
+  });
+
   it('are given up at Ctrl-C while no coordinator answers', async () => {
-    expect(await cli('topics', 'create', 'lonely', '--partitions', '1', '--cluster', 'nobody')).toMatchObject({
+    expect(
+      await cli('topics', 'create', 'lonely', '--partitions', '1', '--cluster', 'nobody', '--force'),
+    ).toMatchObject({
       code: 0,
     });
     let questions = 0;
@@ -185,7 +246,7 @@ describe('messages', () => {
   });
 
   it('are waited for as long as --timeout says while no coordinator answers', async () => {
-    await cli('topics', 'create', 'lonely', '--partitions', '1', '--cluster', 'nobody');
+    await cli('topics', 'create', 'lonely', '--partitions', '1', '--cluster', 'nobody', '--force');
     const flags = ['--cluster', 'nobody', '--timeout', '1s'];
     const { code, stdout } = await cli('consume', 'lonely', '--group', 'g', ...flags);
     expect(stdout).toBe('');
@@ -272,6 +333,13 @@ describe('a group with members', () => {
     expect(await ok('groups', 'describe', '--all-groups', '-o', 'name')).toContain(`${topic}:1\n`);
   });
 
+  it('is not named where there are many like it', async () => {
+    const idle = await Promise.all(Array.from({ length: 4 }, () => newGroup(topic)));
+    const few = await cli('groups', 'describe', ...idle.slice(0, 2));
+    expect(few.stderr.match(/^the group "group-\d+" has no active members$/gm)).toHaveLength(2);
+    expect((await cli('groups', 'describe', ...idle)).stderr).toBe('4 groups have no active members\n');
+  });
+
   it('has a history', async () => {
     const [first] = await rows('groups', 'history', group);
     expect(first).toMatchObject({ group, generation: 1, members: 1, moved: 2, cause: expect.stringMatching(/join/) });
@@ -309,8 +377,10 @@ describe('a group with members', () => {
   });
 
   it('keeps the offsets of topics that it is subscribed to', async () => {
-    const { code, stdout } = await cli('groups', 'delete-offsets', group, '--topic', topic, '--force', '-o', 'csv');
+    const flags = ['--topic', topic, '--force', '-o', 'csv'];
+    const { code, stdout, stderr } = await cli('groups', 'delete-offsets', group, ...flags);
     expect(stdout).toContain(`${group},${topic},0,GROUP_SUBSCRIBED_TO_TOPIC`);
+    expect(stderr).toMatch(/^error: .*subscribed.*\nGROUP_SUBSCRIBED_TO_TOPIC: stop its members first/);
     expect(code).toBe(4);
   });
 });
@@ -359,12 +429,12 @@ describe('offsets of a group', () => {
     const group = await newGroup(topic);
     const before = await offsetsOf(group);
     const planned = await cli('groups', 'reset-offsets', group, '--all-topics', '--to-earliest');
-    expect(planned.stdout.split('\n')[1]).toMatch(new RegExp(`^${group} +${topic} +0 +5 +1 +2 +0 +dry run$`));
+    expect(planned.stdout.split('\n')[1]).toMatch(new RegExp(`^${group} +${topic} +0 +4 +1 +2 +0 +dry run$`));
     expect(planned.stderr).toMatch(/^4 messages come again\nthis was a dry run: add --execute/);
     expect(await offsetsOf(group)).toEqual(before);
     const moved = await rows('groups', 'reset-offsets', group, '--all-topics', '--to-earliest', '--execute');
     expect(moved[0]).toEqual({
-      ...{ group, topic, partition: 0, currentOffset: 5, newOffset: 1 },
+      ...{ group, topic, partition: 0, currentOffset: 4, newOffset: 1 },
       ...{ again: 2, skipped: 0, result: 'moved' },
     });
     expect(await offsetsOf(group)).toEqual({ [`${topic}:0`]: 1, [`${topic}:1`]: 1 });
@@ -375,7 +445,7 @@ describe('offsets of a group', () => {
     const group = await newGroup(topic);
     await ok('groups', 'reset-offsets', group, '--all-topics', '--to-earliest', '--execute');
     const { stdout, stderr } = await cli('groups', 'reset-offsets', group, '--topic', `${topic}:1`, '--to-latest');
-    expect(stdout.split('\n')[1]).toMatch(/ 1 +8 +0 +3 +dry run$/);
+    expect(stdout.split('\n')[1]).toMatch(/ 1 +7 +0 +3 +dry run$/);
     expect(stderr).toMatch(/^3 messages are skipped\n/);
   });
 
@@ -404,8 +474,8 @@ describe('offsets of a group', () => {
     expect(await to('--to-offset', '999')).toBe(11);
     expect(await to('--to-datetime', '2020-01-01T00:00:00Z')).toBe(1);
     expect(await to('--by-duration', '1h')).toBe(1);
-    expect(await to('--to-latest')).toBe(11);
-    expect(await to('--to-current')).toBe(11);
+    expect(await to('--to-latest')).toBe(10);
+    expect(await to('--to-current')).toBe(10);
     expect((await offsetsOf(group))[`${topic}:1`]).toBe(11);
   });
 
@@ -417,7 +487,7 @@ describe('offsets of a group', () => {
     expect(await offsetsOf(copy)).toEqual(await offsetsOf(group));
     const file = join(folder, 'offsets.csv');
     await writeFile(file, await ok('groups', 'reset-offsets', group, '--all-topics', '--to-current', '--export'));
-    expect(await readFile(file, 'utf8')).toBe(`${topic},0,3\n${topic},1,3\n`);
+    expect(await readFile(file, 'utf8')).toBe(`${topic},0,2\n${topic},1,3\n`);
     await ok('groups', 'reset-offsets', copy, '--all-topics', '--to-earliest', '--execute');
     await ok('groups', 'reset-offsets', copy, '--from-file', file, '--execute');
     expect(await offsetsOf(copy)).toEqual(await offsetsOf(group));
@@ -426,12 +496,29 @@ describe('offsets of a group', () => {
     expect(nobody.stderr).toContain('nothing was changed');
     const both = await ok('groups', 'reset-offsets', group, copy, '--all-topics', '--to-current', '--export');
     expect(both).toContain(`${copy},${topic},1,3\n`);
+    await writeFile(file, both);
+    const one = await cli('groups', 'reset-offsets', copy, '--from-file', file);
+    expect(one.stderr).toContain(`note: 2 rows of ${file} left out: of groups that are not named here\n`);
+    expect((await cli('groups', 'reset-offsets', group, copy, '--from-file', file)).stderr).not.toContain('left out');
+    const exported = await cli(
+      'groups',
+      'reset-offsets',
+      copy,
+      '--all-topics',
+      '--to-current',
+      '--export',
+      '-o',
+      'json',
+    );
+    expect(exported).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('--export prints CSV') });
   });
 
   it('are refused for what does not exist', async () => {
     const topic = await newTopic();
     const reset = (...flags: string[]) => cli('groups', 'reset-offsets', newName('group'), ...flags);
-    expect(await reset('--topic', 'nope', '--to-latest')).toMatchObject({ code: 3 });
+    const unknown = await reset('--topic', 'nope', '--to-latest');
+    expect(unknown.stderr).toMatch(/^error: nope:0: .*\nUNKNOWN_TOPIC/m);
+    expect(unknown.code).toBe(3);
     const missing = await reset('--topic', `${topic}:7`, '--to-latest');
     expect(missing.stderr).toContain(`the topic "${topic}" has partitions 0 to 1: there is no 7\n`);
     expect(missing.stderr).toContain('"muster topics describe <topic>" shows its partitions');
@@ -453,6 +540,7 @@ describe('offsets of a group', () => {
     expect(await cli('groups', 'delete-offsets', group, '--topic', 'nope', '--force')).toMatchObject({ code: 3 });
     const none = await cli('groups', 'delete-offsets', group, '--topic', `${topic}:0,7`, '--force', '-o', 'csv');
     expect(none.stdout).toContain(`${topic},0,NO_COMMITTED_OFFSET\n${group},${topic},7,NO_COMMITTED_OFFSET\n`);
+    expect(none.stderr).toMatch(/^error: .*\nNO_COMMITTED_OFFSET: "muster groups describe <group>" shows/);
     expect(none.code).toBe(3);
     const partly = await cli('groups', 'delete-offsets', second, '--topic', topic, '--topic', 'nope', '--force');
     expect(partly.stdout).toMatch(/ 1 +deleted\n.* nope +- +UNKNOWN_TOPIC\n$/);

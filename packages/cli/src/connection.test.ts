@@ -99,6 +99,13 @@ describe('a NATS context', () => {
     await saveContext('bad', content);
     await expect(read({ context: 'bad' })).rejects.toThrow(message);
   });
+  test.each(['{', { url: 7 }])('that is damaged says how it is mended: %j', async (content) => {
+    await saveContext('bad', content);
+    await expect(read({ context: 'bad' })).rejects.toMatchObject({
+      exitCode: 2,
+      advice: 'mend it with "nats context edit bad", or choose another with --context',
+    });
+  });
   test.each(['../secret', 'a/b', '..'])('cannot be %j', async (context) => {
     await expect(read({ context })).rejects.toMatchObject({ exitCode: 2 });
   });

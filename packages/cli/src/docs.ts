@@ -51,7 +51,7 @@ The command is \`muster\` where the package \`@muster/cli\` is installed; in thi
 
 \`\`\`sh
 muster dev --topic orders:4          # a NATS server and a coordinator; says how to connect
-muster produce orders hello          # in another terminal
+muster produce orders '{"total":40}'   # in another terminal
 muster consume orders --group test
 muster groups describe test
 \`\`\`

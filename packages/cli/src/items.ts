@@ -2,6 +2,7 @@
  * Results of a command about several items: one row each, and one exit code for all.
  */
 
+import { MusterError, type MusterErrorCode } from '@muster/worker';
 import { type ExitCode, exitCodeOfItems, exitCodes } from './exit-codes.js';
 import { verdictOf } from './failure.js';
 import type { Io } from './io.js';
@@ -10,12 +11,16 @@ import { type Column, type Format, type Report, type Row, show } from './output.
 export interface Item {
   readonly row: Row;
   /** `NONE` where it worked. */
-  readonly error: string;
+  readonly error: MusterErrorCode;
+  /** Instead of the general words of the error. */
   readonly message?: string;
 }
 
 /** @returns the item for a result of the library */
-export function itemOf(row: Row, { error, detail }: { readonly error: string; readonly detail?: string }): Item {
+export function itemOf(
+  row: Row,
+  { error, detail }: { readonly error: MusterErrorCode; readonly detail?: string },
+): Item {
   return { row, error, ...(detail === undefined ? {} : { message: detail }) };
 }
 
@@ -31,6 +36,8 @@ export function showItems(
     readonly name: Report['name'];
     readonly done: string;
     readonly empty: string;
+    /** What to do about errors where this command knows better than others. */
+    readonly advice?: Partial<Record<MusterErrorCode, string>>;
   },
   items: readonly Item[],
 ): ExitCode {
@@ -41,9 +48,10 @@ export function showItems(
   show(io, format, { columns, rows: shown, name: shape.name, empty: items.length === 0 ? shape.empty : '' });
   const failed = items.filter(({ error }) => error !== 'NONE');
   for (const error of new Set(failed.map((item) => item.error))) {
-    const { advice } = verdictOf(error);
+    const advice = shape.advice?.[error] ?? verdictOf(error).advice;
     const first = failed.find((item) => item.error === error);
-    if (first?.message !== undefined) io.err(`error: ${withName(first.message, first.row, shape.name)}\n`);
+    const message = first?.message ?? new MusterError(error).message;
+    io.err(`error: ${first === undefined ? message : withName(message, first.row, shape.name)}\n`);
     if (advice !== undefined) io.err(`${error}: ${advice}\n`);
   }
   return items.length === 0 ? exitCodes.ok : exitCodeOfItems(items.map(({ error }) => verdictOf(error).exitCode));

@@ -3,6 +3,7 @@
  */
 
 import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { exitCodes } from './exit-codes.js';
 import { CliError } from './failure.js';
 
@@ -12,8 +13,9 @@ export async function readNamedFile(path: string): Promise<string> {
     return await readFile(path, 'utf8');
   } catch (cause) {
     const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown error';
-    if (code === 'ENOENT') throw new CliError(exitCodes.notFound, `the file ${path} does not exist`);
+    const advice = `check the path: it means ${resolve(path)}`;
+    if (code === 'ENOENT') throw new CliError(exitCodes.notFound, `the file ${path} does not exist`, advice);
     const why = code === 'EISDIR' ? 'it is a folder' : code === 'EACCES' ? 'this user may not' : code;
-    throw new CliError(exitCodes.usage, `the file ${path} cannot be read: ${why}`);
+    throw new CliError(exitCodes.usage, `the file ${path} cannot be read: ${why}`, advice);
   }
 }

@@ -84,15 +84,20 @@ async function readContextFile(name: string, path: string, folder: string): Prom
     throw new CliError(
       exitCodes.usage,
       `${path} is no JSON: ${cause instanceof Error ? cause.message : String(cause)}`,
+      mending(name),
     );
   }
+}
+
+function mending(name: string): string {
+  return `mend it with "nats context edit ${name}", or choose another with --context`;
 }
 
 function checkContext(name: string, path: string, content: unknown, home: string): NatsContext {
   const parsed = schema.safeParse(content);
   if (!parsed.success) {
     const problems = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
-    throw new CliError(exitCodes.usage, `${path} is no NATS context: ${problems.join('; ')}`);
+    throw new CliError(exitCodes.usage, `${path} is no NATS context: ${problems.join('; ')}`, mending(name));
   }
   const file = (path: string) => fileOf(name, path, home);
   const { creds, nkey, cert, key, ca } = parsed.data;

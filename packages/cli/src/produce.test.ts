@@ -29,6 +29,12 @@ describe('a line to produce', () => {
     expect(messageOf('{"value":{"x":1},"key":null}', json)).toEqual({ value: '{"x":1}' });
     expect(messageOf('{"value":1,"partition":4}', { ...json, partition: 2 })).toEqual({ value: '1', partition: 2 });
   });
+  it('of a copy has the headers of the original but those that JetStream was told', () => {
+    const line = (headers: object) => JSON.stringify({ value: '1', headers });
+    expect(messageOf(line({ a: 'b', 'Nats-Msg-Id': '7' }), json)).toEqual({ value: '1', headers: { a: 'b' } });
+    expect(messageOf(line({ 'Nats-Msg-Id': '7' }), json)).toEqual({ value: '1' });
+    expect(() => messageOf(line({ 'a b': 'c' }), json)).toThrow(/has a header that can be none: "a b"/);
+  });
   test.each(['', '{', '[]', '{}', '{"value":1,"key":7}', '{"value":1,"partition":-1}'])('is not %j', (line) => {
     expect(() => messageOf(line, json)).toThrow(/is no JSON object with a value|has no value/);
   });

@@ -16,7 +16,7 @@ import type { Cli, Io } from './io.js';
 import { show } from './output.js';
 import { countText } from './quantities.js';
 import { type Session, withSession } from './session.js';
-import { collectPairs, integer } from './values.js';
+import { collectHeaders, integer, wrongHeader } from './values.js';
 
 type ProduceFlags = AskingFlags & {
   readonly key?: string;
@@ -38,7 +38,7 @@ export function addProduce(program: Command, cli: Cli): void {
     .description('write messages into a topic')
     .option('--key <text>', 'key of every message')
     .option('--key-separator <text>', 'each line is a key, this text, and the value')
-    .option('--header <name=value>', 'header of every message; may be repeated', collectPairs)
+    .option('--header <name=value>', 'header of every message; may be repeated', collectHeaders)
     .option('--partition <number>', 'instead of the partition of the key', integer(0))
     .addOption(
       new Option('--input <form>', 'form of a line: the value, or JSON with value, key, headers, partition')
@@ -54,7 +54,8 @@ export function addProduce(program: Command, cli: Cli): void {
   notes(
     produce,
     'A line that cannot be read ends it: the messages before it are stored, nothing from there on, and its number is said (exit code 6, or 2',
-    'where nothing was stored). Empty lines are no messages.',
+    'where nothing was stored). Empty lines are no messages. A value is stored as it is written; workers decode JSON unless they are given',
+    'another codec. Headers that begin with Nats- mean something to JetStream: they are refused, and of lines of --input json left out.',
   );
   asking(produce).action((topic: string, values: string[], flags: ProduceFlags) =>
     withSession(cli, flags, (session) => produceAll(session, topic, values, flags)),
@@ -73,6 +74,7 @@ async function produceAll(
   const progress = startProgress(io, 'produced', values.length === 0 ? undefined : values.length);
   const underWay = new Set<Promise<void>>();
   if (values.length === 0 && io.isInteractive) io.err('each line is a message; end with Ctrl-D\n');
+  const sayIfNoJson = warningOfText(io, flags);
   let number = 0;
   let bad: BadLine | undefined;
   for await (const line of values.length === 0 ? linesOf(io) : values) {
@@ -84,6 +86,7 @@ async function produceAll(
       bad = { problem: message, what: `${values.length === 0 ? 'line' : 'value'} ${number}` };
       break;
     }
+    sayIfNoJson(message.value);
     const sending = producer.send(message).then(
       (stored) => {
         tally.stored(stored);
@@ -101,6 +104,26 @@ async function produceAll(
   await producer.close();
   progress.end(`${countText(tally.count, 'message')} produced`);
   return showTally(io, flags, topic, tally, bad);
+}
+
+/** Says once to a person that workers will not decode what they write. What is copied with `--input json` is as it was. */
+function warningOfText(io: Io, flags: ProduceFlags): (value: string) => void {
+  let isSaid = !io.isTerminal || flags.input === 'json';
+  return (value) => {
+    if (isSaid || isJson(value)) return;
+    isSaid = true;
+    const shown = JSON.stringify(value.slice(0, 40));
+    io.err(`note: ${shown} is no JSON\nworkers decode JSON unless they are given another codec\n`);
+  };
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** What could not be read ends the reading: what comes after it is not stored. */
@@ -186,7 +209,11 @@ export function messageOf(
     const { value, key, headers: own, partition } = parsed.data;
     const text = typeof value === 'string' ? value : JSON.stringify(value);
     if (text === undefined) throw wrongLine(line, 'has no value');
-    return make(text, flags.key ?? key ?? undefined, own, flags.partition ?? partition);
+    // What JetStream was told of the original is not true of the copy.
+    const kept = Object.entries(own ?? {}).filter(([name]) => !/^nats-/i.test(name));
+    const why = kept.map(([name, content]) => wrongHeader(name, content)).find((problem) => problem !== undefined);
+    if (why !== undefined) throw wrongLine(line, `has a header that can be none: ${why}`);
+    return make(text, flags.key ?? key ?? undefined, Object.fromEntries(kept), flags.partition ?? partition);
   }
   const { keySeparator } = flags;
   if (keySeparator === undefined) return make(line, flags.key);

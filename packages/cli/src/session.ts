@@ -8,6 +8,7 @@ import type { NatsConnection } from 'nats';
 import { type Connection, type ConnectionFlags, readConnection } from './connection.js';
 import { Denials, isOfJetStream } from './denial.js';
 import { dial } from './dialling.js';
+import { CliError } from './failure.js';
 import type { Cli, Io } from './io.js';
 import { missingCluster, otherJetStream } from './known-cluster.js';
 
@@ -28,6 +29,8 @@ const CLOSE_TIMEOUT_MS = 5_000;
 export interface SessionOptions {
   /** A cluster that nobody knows yet is fine: it is said, and the command goes on. */
   readonly isNewClusterFine?: boolean;
+  /** What else can be done where it is not fine. */
+  readonly newClusterAdvice?: string;
   /** The command shows what it may see: it guards by itself what it cannot do without. */
   readonly guardsItself?: boolean;
 }
@@ -40,7 +43,7 @@ export async function withSession(
   cli: Cli,
   flags: ConnectionFlags,
   run: (session: Session) => Promise<number>,
-  { isNewClusterFine = false, guardsItself = false }: SessionOptions = {},
+  { isNewClusterFine = false, newClusterAdvice, guardsItself = false }: SessionOptions = {},
 ): Promise<void> {
   const { io } = cli;
   const connection = await readConnection(flags, io);
@@ -55,7 +58,10 @@ export async function withSession(
       missingCluster(nats, connection),
       otherJetStream(nats, connection),
     ]);
-    if (missing !== undefined && !isNewClusterFine) throw missing;
+    if (missing !== undefined && !isNewClusterFine) {
+      const advice = [missing.advice, newClusterAdvice].filter((each) => each !== undefined).join('; ');
+      throw new CliError(missing.exitCode, missing.message, advice);
+    }
     const note = missing?.message ?? elsewhere;
     if (note !== undefined) io.err(`note: ${note}\n`);
     denials.arm();

@@ -2,17 +2,18 @@
  * `muster topics`: the registry of partitioned streams.
  */
 
-import type { TopicSpec } from '@muster/worker';
+import { MusterError, type TopicSpec } from '@muster/worker';
 import { type Command, Option } from 'commander';
 import { requireConsent } from './asking.js';
-import { type AskingFlags, asking, examples } from './commands.js';
+import { type AskingFlags, asking, examples, notes } from './commands.js';
 import { exitCodes } from './exit-codes.js';
-import { CliError } from './failure.js';
+import { CliError, type Failure, failureOf } from './failure.js';
 import type { Cli, Io } from './io.js';
 import { itemOf, showItems } from './items.js';
 import { type Column, type Row, show } from './output.js';
 import { type Session, withSession } from './session.js';
-import { subjectOf } from './stream-facts.js';
+import { registered, subjectOf } from './stream-facts.js';
+import { differencesOf, streamSettings } from './stream-settings.js';
 import { byteSize, durationOption, integer, pattern } from './values.js';
 
 const PARTITIONS_MAX = 10_000;
@@ -45,7 +46,11 @@ export function addTopics(program: Command, cli: Cli): void {
   addDelete(topics, cli);
 }
 
+/** Of a cluster that nobody knows: a typing error far more often than the first step. */
+const newClusterAdvice = 'to make topics before the first coordinator starts add --force';
+
 type CreateFlags = AskingFlags & {
+  readonly force?: boolean;
   readonly partitions: number;
   readonly replicas?: number;
   readonly storage?: 'file' | 'memory';
@@ -86,7 +91,13 @@ function addCreate(topics: Command, cli: Cli): void {
     )
     .option('--stream <name>', 'name of the stream (default: MUSTER_<cluster>_T_<topic>)')
     .option('--subject <template>', 'subject with {partition} and at the end {key}')
-    .addOption(keyHashOption());
+    .addOption(keyHashOption())
+    .option('--force', 'also for a cluster that nobody knows yet');
+  notes(
+    create,
+    'Of a topic that exists, what is given is compared with what it has; where it differs nothing is changed, and the exit code is 4. A',
+    'cluster that no coordinator and no stream knows is refused (3): to make topics before its first coordinator starts give --force.',
+  );
   examples(
     create,
     'muster topics create orders --partitions 12',
@@ -97,8 +108,10 @@ function addCreate(topics: Command, cli: Cli): void {
     withSession(
       cli,
       flags,
-      async ({ muster, io }) => {
+      async (session) => {
+        const { muster, io } = session;
         const { partitions, replicas, storage, maxAge, maxBytes, duplicateWindow, stream, subject, keyHash } = flags;
+        const isThere = (await registered(session, [name])).has(name);
         const spec = await muster.topics.create({
           name,
           partitions,
@@ -111,16 +124,33 @@ function addCreate(topics: Command, cli: Cli): void {
           ...(subject === undefined ? {} : { subject }),
           ...(keyHash === undefined ? {} : { keyHash }),
         });
+        if (isThere) await requireSettings(session, spec, flags);
         show(io, flags.output, { columns: topicColumns, rows: [rowOf(spec)], name: 'topic', empty: '' });
         return exitCodes.ok;
       },
-      { isNewClusterFine: true },
+      { isNewClusterFine: flags.force === true, newClusterAdvice },
     ),
   );
 }
 
+/** What somebody asks for and does not get must not look as if they had. @throws CliError conflict, naming each difference */
+async function requireSettings(session: Session, { name, stream }: TopicSpec, flags: CreateFlags): Promise<void> {
+  const differences = differencesOf(await streamSettings(session, stream), flags);
+  if (differences.length === 0) return;
+  throw new CliError(
+    exitCodes.conflict,
+    `the topic ${JSON.stringify(name)} exists with other settings: ${differences.join('; ')}`,
+    `nothing was changed; leave out what differs, or change the stream: "nats stream edit ${stream}"`,
+  );
+}
+
 /** Two topics of one stream count its messages twice, and deleting one takes the other's. */
-function sayAdopted(io: Io, stream: string, others: readonly TopicSpec[], isForced: boolean): void {
+function sayAdopted(
+  io: Io,
+  { stream, keyHash = 'fnv1a' }: AdoptFlags,
+  others: readonly TopicSpec[],
+  isForced: boolean,
+): void {
   const names = others.map(({ name }) => JSON.stringify(name)).join(', ');
   const message = `the stream ${JSON.stringify(stream)} is the topic ${names} already`;
   if (!isForced) {
@@ -131,6 +161,11 @@ function sayAdopted(io: Io, stream: string, others: readonly TopicSpec[], isForc
     );
   }
   io.err(`note: ${message}\ndeleting one deletes the messages of both\n`);
+  for (const other of others.filter((topic) => topic.keyHash !== keyHash)) {
+    io.err(
+      `note: keys go by ${keyHash} here and by ${other.keyHash} in ${JSON.stringify(other.name)}: the same key may have two partitions\n`,
+    );
+  }
 }
 
 type AdoptFlags = AskingFlags & {
@@ -150,7 +185,10 @@ function addAdopt(topics: Command, cli: Cli): void {
     .requiredOption('--subject <template>', 'its subjects, with {partition} and at the end {key}')
     .requiredOption('--partitions <count>', 'partitions, from 0', integer(1, PARTITIONS_MAX))
     .addOption(keyHashOption())
-    .option('--force', 'also a stream that is a topic under another name already');
+    .option(
+      '--force',
+      'also a stream that is a topic under another name already, or for a cluster that nobody knows yet',
+    );
   examples(adopt, "muster topics adopt orders --stream ORDERS --subject 'orders.{partition}.{key}' --partitions 16");
   asking(adopt).action((name: string, flags: AdoptFlags) =>
     withSession(
@@ -159,13 +197,13 @@ function addAdopt(topics: Command, cli: Cli): void {
       async ({ muster, io }) => {
         const { partitions, stream, subject, keyHash } = flags;
         const others = (await muster.topics.list()).filter((topic) => topic.stream === stream && topic.name !== name);
-        if (others.length > 0) sayAdopted(io, stream, others, flags.force === true);
+        if (others.length > 0) sayAdopted(io, flags, others, flags.force === true);
         const hash = keyHash === undefined ? {} : { keyHash };
         const spec = await muster.topics.adopt({ name, partitions, stream, subject, ...hash });
         show(io, flags.output, { columns: topicColumns, rows: [rowOf(spec)], name: 'topic', empty: '' });
         return exitCodes.ok;
       },
-      { isNewClusterFine: true },
+      { isNewClusterFine: flags.force === true, newClusterAdvice },
     ),
   );
 }
@@ -195,12 +233,19 @@ function addDescribe(topics: Command, cli: Cli): void {
     withSession(cli, flags, async (session) => {
       const rows: Row[] = [];
       const documents: unknown[] = [];
-      for (const name of names) {
-        const spec = await session.muster.topics.describe(name);
+      const missing: Failure[] = [];
+      for (const name of new Set(names)) {
+        const spec = await readableTopic(session, name);
+        if (!('name' in spec)) {
+          missing.push(spec);
+          continue;
+        }
         const partitions = await partitionRows(session, spec);
         rows.push(...partitions);
         documents.push({ ...rowOf(spec), partitions });
       }
+      for (const { message, advice } of missing) session.io.err(`error: ${message}\n${advice ?? ''}\n`);
+      if (documents.length === 0) return exitCodes.notFound;
       show(session.io, flags.output, {
         columns: [
           { key: 'topic', title: 'TOPIC' },
@@ -215,9 +260,26 @@ function addDescribe(topics: Command, cli: Cli): void {
         empty: '',
         document: documents,
       });
-      return exitCodes.ok;
+      return missing.length === 0 ? exitCodes.ok : exitCodes.partly;
     }),
   );
+}
+
+/** @returns the topic; what to say where it, or the stream that it stands for, does not exist */
+async function readableTopic({ muster }: Session, name: string): Promise<TopicSpec | Failure> {
+  try {
+    const spec = await muster.topics.describe(name);
+    if ((await muster.topics.lookUp(name)) !== undefined) return spec;
+    const { stream, partitions } = spec;
+    return {
+      exitCode: exitCodes.notFound,
+      message: `the topic ${JSON.stringify(name)} is registered, but its stream ${stream} does not exist: its messages are gone`,
+      advice: `"muster topics create ${name} --partitions ${partitions}" makes an empty one, "muster topics delete ${name}" ends the topic`,
+    };
+  } catch (thrown) {
+    if (thrown instanceof MusterError && thrown.code === 'UNKNOWN_TOPIC') return failureOf(thrown);
+    throw thrown;
+  }
 }
 
 async function partitionRows(session: Session, spec: TopicSpec): Promise<Row[]> {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
-import { byteSize, collectPairs, collectTopics, duration, integer, moment } from './values.js';
+import { byteSize, collectHeaders, collectTopics, duration, integer, moment } from './values.js';
 
 describe('a duration', () => {
   test.each([
@@ -75,7 +75,20 @@ describe('numbers, sizes and pairs', () => {
     expect(() => byteSize(text)).toThrow(/write a size/);
   });
   it('a header has a name, and its value may have equals signs', () => {
-    expect(collectPairs('a=b=c', { x: 'y' })).toEqual({ x: 'y', a: 'b=c' });
-    expect(() => collectPairs('=b')).toThrow(/name=value/);
+    expect(collectHeaders('a=b=c', { x: 'y' })).toEqual({ x: 'y', a: 'b=c' });
+    expect(() => collectHeaders('=b')).toThrow(/name=value/);
+  });
+  test.each([
+    ['a b=c', /"a b" is no name of a header: .*ASCII/],
+    ['a:b=c', /is no name of a header/],
+    ['\u00e4=c', /is no name of a header/],
+    ['a=b\nc', /has a line end/],
+    ['Nats-Msg-Id=7', /"Nats-Msg-Id" is for JetStream to read/],
+    ['nats-rollup=all', /is for JetStream to read/],
+  ])('%j is no header, and that is said', (text, why) => {
+    expect(() => collectHeaders(text)).toThrow(why);
+  });
+  it('of a number its bounds are said, both', () => {
+    expect(() => integer(0)('99999999999999999999')).toThrow(/from 0 to 9007199254740991, in digits/);
   });
 });

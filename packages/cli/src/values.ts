@@ -51,8 +51,7 @@ export function integer(min: number, max: number = Number.MAX_SAFE_INTEGER): (te
   return (text) => {
     const value = Number(text);
     if (/^-?\d+$/.test(text) && value >= min && value <= max) return value;
-    const upTo = max === Number.MAX_SAFE_INTEGER ? 'from' : `up to ${max} from`;
-    throw new InvalidArgumentError(`allowed are whole numbers ${upTo} ${min}.`);
+    throw new InvalidArgumentError(`allowed are whole numbers from ${min} to ${max}, in digits.`);
   };
 }
 
@@ -106,14 +105,29 @@ function partitionRange(text: string): number[] {
   return Array.from({ length: last - first + 1 }, (_, at) => first + at);
 }
 
-/** Collects `name=value` pairs. */
-export function collectPairs(
+/** @returns why it can be no header of a message; undefined where it can */
+export function wrongHeader(name: string, value: string): string | undefined {
+  // As the client of NATS has it: visible ASCII.
+  if (!/^[!-9;-~]+$/.test(name)) {
+    return `${JSON.stringify(name)} is no name of a header: allowed are the visible characters of ASCII but the colon`;
+  }
+  if (/^nats-/i.test(name)) {
+    return `${JSON.stringify(name)} is for JetStream to read, not for messages: names that begin with Nats- mean something to the server`;
+  }
+  return /[\r\n]/.test(value) ? `the value of header ${JSON.stringify(name)} has a line end` : undefined;
+}
+
+/** Collects headers, `name=value`. */
+export function collectHeaders(
   text: string,
   before: Readonly<Record<string, string>> = {},
 ): Readonly<Record<string, string>> {
   const equals = text.indexOf('=');
   if (equals <= 0) throw new InvalidArgumentError('write it as name=value.');
-  return { ...before, [text.slice(0, equals)]: text.slice(equals + 1) };
+  const [name, value] = [text.slice(0, equals), text.slice(equals + 1)];
+  const why = wrongHeader(name, value);
+  if (why !== undefined) throw new InvalidArgumentError(`${why}.`);
+  return { ...before, [name]: value };
 }
 
 /**

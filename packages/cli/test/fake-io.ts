@@ -12,7 +12,7 @@ export class FakeIo implements Io {
   readonly home: string;
   readonly startedAs = 'muster';
   readonly isInteractive = false;
-  readonly isTerminal = false;
+  readonly isTerminal: boolean;
   readonly hasColor = false;
   readonly columns: number | undefined;
   readonly interruption = new AbortController();
@@ -25,9 +25,11 @@ export class FakeIo implements Io {
       readonly home?: string;
       readonly stdin?: string;
       readonly columns?: number;
+      readonly isTerminal?: boolean;
     } = {},
   ) {
     this.columns = options.columns;
+    this.isTerminal = options.isTerminal === true;
     this.env = { ...options.env };
     this.home = options.home ?? '/nonexistent';
     this.stdin = Readable.from(options.stdin === undefined ? [] : [options.stdin]);

@@ -95,7 +95,8 @@ function addDeleteOffsets(groups: Command, cli: Cli): void {
       const items = [...deleted, ...missing];
       const name = ({ topic, partition }: Row) =>
         partition === null ? String(topic) : `${String(topic)}:${String(partition)}`;
-      const shape = { columns, name, done: 'deleted', empty: 'no offsets' };
+      const advice = { NO_COMMITTED_OFFSET: '"muster groups describe <group>" shows the offsets that there are' };
+      const shape = { columns, name, done: 'deleted', empty: 'no offsets', advice };
       return showItems(io, flags.output, shape, items);
     }),
   );

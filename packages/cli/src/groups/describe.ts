@@ -16,6 +16,9 @@ import { chosenGroups, existingGroup, showOnEach, takesGroups } from './selectio
 import { stateReport } from './state.js';
 
 const MS_PER_SECOND = 1_000;
+/** More lines on standard error hide what matters. */
+const LINES_MAX = 20;
+const IDLE_NAMED_MAX = 3;
 
 type DescribeFlags = AskingFlags & {
   readonly allGroups?: boolean;
@@ -62,7 +65,12 @@ export async function offsetsReport(
   say: (line: string) => void = (line) => session.io.err(`${line}\n`),
 ): Promise<Report> {
   const rows: Row[] = [];
-  for (const group of groups) rows.push(...(await offsetRows(session, group, say)));
+  const idle: string[] = [];
+  const unknown: string[] = [];
+  for (const group of groups) rows.push(...(await offsetRows(session, group, idle, unknown)));
+  sayIdle(idle, say);
+  for (const line of unknown.slice(0, LINES_MAX)) say(line);
+  if (unknown.length > LINES_MAX) say(`and that of ${unknown.length - LINES_MAX} partitions more`);
   return {
     columns: [
       { key: 'group', title: 'GROUP' },
@@ -83,16 +91,23 @@ export async function offsetsReport(
   };
 }
 
-async function offsetRows({ admin }: Session, group: string, say: (line: string) => void): Promise<Row[]> {
+/** Of many groups without members it is enough to know how many they are. */
+function sayIdle(groups: readonly string[], say: (line: string) => void): void {
+  if (groups.length > IDLE_NAMED_MAX) return say(`${groups.length} groups have no active members`);
+  for (const group of groups) say(`the group ${JSON.stringify(group)} has no active members`);
+}
+
+/** What the columns cannot show goes to `idle` (groups without members) and `unknown` (lines). */
+async function offsetRows({ admin }: Session, group: string, idle: string[], unknown: string[]): Promise<Row[]> {
   const { members } = await existingGroup(admin, group);
   const byId = new Map(members.map((member) => [String(member.memberId), member]));
   const lags = await admin.lag(group);
   const ends = new Map((await admin.endOffsets(lags)).map((end) => [placeOf(end), end.endOffset]));
-  if (members.length === 0) say(`the group ${JSON.stringify(group)} has no active members`);
+  if (members.length === 0) idle.push(group);
   return [...lags].sort(byPlace).map(({ topic, partition, offset, lag, lagMs, memberId, error }) => {
     const member = byId.get(memberId ?? '');
     const isKnown = error === 'NONE';
-    if (!isKnown) say(`the lag of ${topic}:${partition} is not known: ${error}`);
+    if (!isKnown) unknown.push(`the lag of ${topic}:${partition} is not known: ${error}`);
     return {
       group,
       topic,

@@ -15,8 +15,10 @@ export async function readOffsetFile(path: string, group: string): Promise<Parti
   if (content.trim() === '') {
     throw new CliError(exitCodes.usage, `${path}: the file is empty`, advice);
   }
+  const broken = brokenJson(content);
+  if (broken !== undefined) throw new CliError(exitCodes.usage, `${path}: ${broken}`, advice);
   try {
-    return parseOffsets(content, { group });
+    return withoutTwins(path, parseOffsets(content, { group }));
   } catch (thrown) {
     if (!(thrown instanceof MusterError)) throw thrown;
     const wrong = wrongLines(content);
@@ -25,12 +27,44 @@ export async function readOffsetFile(path: string, group: string): Promise<Parti
   }
 }
 
+/** @returns what keeps a text that begins like JSON from being a list in JSON; undefined where it is one, and for CSV */
+function brokenJson(content: string): string | undefined {
+  if (!/^\s*[[{]/.test(content)) return undefined;
+  try {
+    return Array.isArray(JSON.parse(content)) ? undefined : 'it is JSON, but no list of offsets';
+  } catch (cause) {
+    return `it is no JSON: ${cause instanceof Error ? cause.message : String(cause)}`;
+  }
+}
+
+/** Which of two was meant nobody knows. @returns the same offsets */
+function withoutTwins(path: string, offsets: PartitionOffset[]): PartitionOffset[] {
+  const seen = new Set<string>();
+  for (const { topic, partition } of offsets) {
+    const place = `${topic}:${partition}`;
+    if (seen.has(place)) throw new CliError(exitCodes.usage, `${path}: ${place} is there twice`, 'keep one of the two');
+    seen.add(place);
+  }
+  return offsets;
+}
+
+/** No group has this name. */
+const NOBODY = '\0';
+
+/** @returns how many offsets of the file are of groups that are not among these; the file was read before */
+export async function countForeign(path: string, groups: readonly string[]): Promise<number> {
+  const content = await readNamedFile(path);
+  const ofNone = parseOffsets(content, { group: NOBODY }).length;
+  const own = groups.reduce((sum, group) => sum + parseOffsets(content, { group }).length - ofNone, 0);
+  return parseOffsets(content).length - ofNone - own;
+}
+
 /** More of them tell nothing new. */
 const WRONG_SHOWN_MAX = 20;
 
 /** @returns of CSV what is wrong with each line, by its number in the file; empty for JSON */
 function wrongLines(content: string): string[] {
-  if (/^\s*\[/.test(content)) return [];
+  if (/^\s*[[{]/.test(content)) return [];
   const lines = content
     .split(/\r?\n/)
     .map((text, at) => ({ text, number: at + 1 }))

@@ -6,7 +6,7 @@
  */
 
 import type { TopicPartition } from '@muster/protocol';
-import type { OffsetReset, PartitionOffset, ResetTarget } from '@muster/worker';
+import type { MusterErrorCode, OffsetReset, PartitionOffset, ResetTarget } from '@muster/worker';
 import { type Command, Option } from 'commander';
 import { requireConsent, startProgress } from '../asking.js';
 import { type AskingFlags, asking, examples, notes } from '../commands.js';
@@ -20,7 +20,7 @@ import { type Session, withSession } from '../session.js';
 import { noSuchPartition, registered } from '../stream-facts.js';
 import { collectTopics, duration, integer, moment, type TopicChoice } from '../values.js';
 import { byPlace } from './describe.js';
-import { readOffsetFile } from './offset-file.js';
+import { countForeign, readOffsetFile } from './offset-file.js';
 import { type Effect, effectsOf } from './reset-effect.js';
 import { chosenGroups, existingGroup, takesGroups } from './selection.js';
 
@@ -77,6 +77,7 @@ export function addReset(groups: Command, cli: Cli): void {
     // What is wrong with the command line is said without asking NATS.
     const target = targetOf(flags);
     requireScope(flags, target);
+    requireCsv(flags);
     await withSession(cli, flags, async (session) => {
       const chosen = await chosenGroups(session.admin, names, flags.allGroups === true);
       const { resets, missing } = await planOfAll(session, chosen, target, flags);
@@ -102,6 +103,7 @@ async function planOfAll(
     if (target.to === 'group') await existingGroup(session.admin, target.group);
     for (const group of groups) if ((await requireInactive(session, group)) === 'Dead') missing.add(group);
     for (const group of groups) resets.push(...(await planOf(session, group, target, flags, missing.has(group))));
+    if (target.to === 'file') await sayForeign(session.io, target.path, groups);
   } catch (thrown) {
     if (!(thrown instanceof CliError) || flags.execute !== true) throw thrown;
     const advice = thrown.advice === undefined ? '' : `; ${thrown.advice}`;
@@ -110,12 +112,17 @@ async function planOfAll(
   return { resets, missing };
 }
 
+async function sayForeign(io: Io, path: string, groups: readonly string[]): Promise<void> {
+  const count = await countForeign(path, groups);
+  if (count > 0) io.err(`note: ${countText(count, 'row')} of ${path} left out: of groups that are not named here\n`);
+}
+
 const OFFSET_MAX = Number.MAX_SAFE_INTEGER;
 
 function targetOptions(): Option[] {
   return [
     new Option('--to-earliest', 'the oldest message that there is'),
-    new Option('--to-latest', 'after the last message'),
+    new Option('--to-latest', 'after the last message of the partition'),
     new Option('--to-current', 'where it is: commits the same offsets anew'),
     new Option('--to-offset <offset>', 'this offset, as far as the stream reaches').argParser(integer(0)),
     new Option('--shift-by <messages>', 'so many messages forward, or back if negative').argParser(
@@ -154,6 +161,16 @@ function requireScope({ topic, allTopics = false }: ResetFlags, target: Target):
   if (allTopics || topic !== undefined || hasOwnPlaces) return;
   const advice = 'add --topic, or --all-topics for all that the group has offsets of';
   throw new CliError(exitCodes.usage, 'no topic is named', advice);
+}
+
+/** What `--export` prints is CSV, whatever else could be wanted of it. */
+function requireCsv({ export: isExport = false, output }: ResetFlags): void {
+  if (!isExport || output === 'table' || output === 'csv') return;
+  throw new CliError(
+    exitCodes.usage,
+    `--export prints CSV: -o ${output} goes without it`,
+    output === 'json' ? 'leave out --export: --from-file reads what -o json prints, too' : 'leave out one of them',
+  );
 }
 
 /** R2 @returns the state of the group; a library call would say the same, only later */
@@ -247,7 +264,7 @@ async function weighed(session: Session, resets: readonly GroupReset[]): Promise
   });
 }
 
-function itemOfReset(reset: WeighedReset, error: string): Item {
+function itemOfReset(reset: WeighedReset, error: MusterErrorCode): Item {
   return { row: rowOf(reset), error, ...(reset.message === undefined ? {} : { message: reset.message }) };
 }
 
@@ -309,7 +326,11 @@ async function execute(session: Session, flags: ResetFlags, plan: readonly Weigh
 }
 
 /** R1 writes what was shown, not what the target would mean by now. @returns an error for each, in order */
-async function write({ admin }: Session, group: string, plan: readonly GroupReset[]): Promise<readonly string[]> {
+async function write(
+  { admin }: Session,
+  group: string,
+  plan: readonly GroupReset[],
+): Promise<readonly MusterErrorCode[]> {
   const offsets = plan.flatMap(({ topic, partition, after }): PartitionOffset[] =>
     after === undefined ? [] : [{ topic, partition, offset: after }],
   );

@@ -3,6 +3,7 @@
  */
 
 import type { Command } from 'commander';
+import { Events } from 'nats';
 import { type AskingFlags, asking, examples } from '../commands.js';
 import { exitCodes } from '../exit-codes.js';
 import { failureOf } from '../failure.js';
@@ -37,6 +38,7 @@ export function addWatch(groups: Command, cli: Cli): void {
   asking(watch).action((group: string, flags: WatchFlags) =>
     withSession(cli, flags, async (session) => {
       const signal = cli.io.interrupted();
+      void sayWhetherConnected(session);
       for (let look = 1; !signal.aborted; look += 1) {
         await lookOnce(session, group, flags.output, look === 1);
         if (look === flags.count) break;
@@ -45,6 +47,15 @@ export function addWatch(groups: Command, cli: Cli): void {
       return exitCodes.ok;
     }),
   );
+}
+
+/** An answer takes its time to fail; that NATS is away is known at once, and when it is back. */
+async function sayWhetherConnected({ io, nats }: Session): Promise<void> {
+  for await (const { type } of nats.status()) {
+    const at = new Date().toISOString();
+    if (type === Events.Disconnect) io.err(`${at}  the connection to NATS is gone: trying to get it back\n`);
+    if (type === Events.Reconnect) io.err(`${at}  the connection to NATS is back\n`);
+  }
 }
 
 /** A failure of a later look is shown and does not end the watch: outages are what one watches for. */
