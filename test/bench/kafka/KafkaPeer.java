@@ -25,6 +25,7 @@ public class KafkaPeer {
     static final ObjectMapper json = new ObjectMapper();
     static final PrintStream out = System.out;
     static final Map<String, Group> groups = new LinkedHashMap<>();
+    static final List<Long> guarded = new ArrayList<>();
     static String servers;
     static Admin admin;
 
@@ -44,11 +45,14 @@ public class KafkaPeer {
             out.println(json.writeValueAsString(answer));
             out.flush();
         }
-        Runtime.getRuntime().halt(0); // Its parent is gone.
+        // Its parent is gone, and may not have been able to end the brokers.
+        for (long pid : guarded) ProcessHandle.of(pid).ifPresent(ProcessHandle::destroyForcibly);
+        Runtime.getRuntime().halt(0);
     }
 
     static Object obey(String op, JsonNode order) throws Exception {
         switch (op) {
+            case "guard": return guarded.add(order.get("pid").asLong());
             case "ready": return ready(order.get("brokers").asInt());
             case "topic": return topic(order.get("name").asText(), order.get("partitions").asInt(), order.get("messages").asInt());
             case "open": return open(order);

@@ -53,6 +53,7 @@ export class KafkaBrokers {
   readonly #classpath: string;
   readonly #folder: string;
   readonly #processes = new Map<string, JavaProcess>();
+  #onStart: (pid: number) => void = () => {};
 
   private constructor(classpath: string, folder: string, ports: readonly number[]) {
     this.#classpath = classpath;
@@ -93,11 +94,18 @@ export class KafkaBrokers {
     return brokers;
   }
 
+  /** Tells of every process that is started, to somebody who ends it where this process cannot. */
+  set onStart(tell: (pid: number) => void) {
+    this.#onStart = tell;
+  }
+
   /** Starts a broker; it is not ready when this returns. */
   start(name: string): void {
     const home = this.#home(name);
     const args = [...jvm, quiet, '-cp', this.#classpath, 'kafka.Kafka', join(home, 'server.properties')];
-    this.#processes.set(name, new JavaProcess(args, join(home, 'broker.log'), 'logged'));
+    const broker = new JavaProcess(args, join(home, 'broker.log'), 'logged');
+    this.#processes.set(name, broker);
+    this.#onStart(broker.pid);
   }
 
   /** Waits until every broker's port takes connections: a client that dials earlier backs off for up to a second. */

@@ -5,7 +5,8 @@
  * Needs java and Maven, which fetches Kafka; says so and ends with exit code 3 where they are missing.
  */
 
-import { mkdtemp, rm } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { mkdtemp } from 'node:fs/promises';
 import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { resolveNatsServer } from '@muster/nats-server';
@@ -69,6 +70,9 @@ async function compare(given: MeasurementName[], options: Options): Promise<void
   const say = (line: string) => void process.stderr.write(`${line}\n`);
   const plan: Plan = { rounds, groups, sessionMs, heartbeatMs, say };
   const folder = await mkdtemp(join(tmpdir(), 'muster-kafka-'));
+  // Also where the run is ended from outside; the processes have been killed by then.
+  const remove = () => rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  if (options.keep !== true) process.once('exit', remove);
   const stops: (() => Promise<void>)[] = [];
   const samples: Sample[] = [];
   const [loadBefore = 0] = loadavg();
@@ -94,7 +98,6 @@ async function compare(given: MeasurementName[], options: Options): Promise<void
   } finally {
     for (const stop of stops.reverse()) await stop().catch((thrown: unknown) => say(`ending: ${thrown}`));
     if (options.keep === true) say(`logs: ${folder}`);
-    else await rm(folder, { recursive: true, force: true });
   }
   const [loadAfter = 0] = loadavg();
   if (options.json === true) console.log(JSON.stringify({ figures: figuresOf(samples), loadBefore, loadAfter }));
@@ -120,6 +123,7 @@ async function startKafka(
   const sideOf = (protocol: KafkaProtocol) => kafkaSide(brokers, peer, protocol);
   const side = sideOf('classic');
   stops.push(side.stop);
+  brokers.onStart = (pid) => void peer.order('guard', { pid }).catch(() => {});
   const startedAt = performance.now();
   for (const name of brokers.names) brokers.start(name);
   await brokers.untilListening();
