@@ -1,4 +1,4 @@
-import { instanceId } from '@muster/protocol';
+import { generation, instanceId } from '@muster/protocol';
 import { describe, expect, it } from 'vitest';
 import { memberScene } from '../test/member-scene.js';
 import { settle } from '../test/virtual-clock.js';
@@ -140,6 +140,40 @@ describe('a stable member', () => {
     await settle();
     await settle();
     expect(handler.calls).toEqual(['prepare', 'protocols', 'assign', 'install 2']);
+  });
+
+  it('rejoins at once on a notice that overtakes the assignment of a round', async () => {
+    const { joined, coordinator, handler } = memberScene();
+    await joined();
+    coordinator.script.sync = () => 'park';
+    coordinator.notice('billing', { kind: 'rebalance' });
+    await settle();
+    await settle();
+    const parked = coordinator.of('sync').at(-1)!;
+    expect(parked.body.generationId).toBe(2);
+    coordinator.notice('billing', { kind: 'rebalance', generationId: generation(2) });
+    // What has begun this round, late, begins no other.
+    coordinator.notice('billing', { kind: 'rebalance', generationId: generation(1) });
+    await settle();
+    delete coordinator.script.sync;
+    parked.reply('NONE', { protocolType: 'consumer', protocolName: 'p', assignment: new Uint8Array(0) });
+    for (let turn = 0; turn < 4; turn += 1) await settle();
+    expect(handler.calls.filter((call) => call.startsWith('install'))).toEqual(['install 2', 'install 3']);
+    expect(coordinator.of('join')).toHaveLength(4);
+  });
+
+  it('takes no answer about an earlier generation for a rebalance of its own', async () => {
+    const { joined, coordinator, stable, membership, handler, clock } = memberScene();
+    await joined();
+    const earlier = membership.identity()!;
+    coordinator.notice('billing', { kind: 'rebalance' });
+    await stable(2);
+    handler.calls.length = 0;
+    membership.onCommitAnswer('REBALANCE_IN_PROGRESS', earlier);
+    await clock.advance(2_000);
+    expect(handler.calls).toEqual([]);
+    membership.onCommitAnswer('REBALANCE_IN_PROGRESS', membership.identity()!);
+    await stable(3);
   });
 
   it('ignores a notice about a generation before its own', async () => {

@@ -130,7 +130,7 @@ export class Membership {
   /** Tells the membership what the coordinator said to a commit of `asked`. @returns what it means for the commit */
   onCommitAnswer(error: ErrorName, asked: MemberIdentity): Reaction {
     const reaction = reactionTo.commit(error);
-    if (reaction === 'rejoin') this.#rejoinIfStable('a commit was answered REBALANCE_IN_PROGRESS');
+    if (reaction === 'rejoin') this.#rejoinIn(asked, 'a commit was answered REBALANCE_IN_PROGRESS');
     if (reaction === 'reset-generation' || reaction === 'reset-member') this.#reset(reaction, error, asked);
     if (error === 'FENCED_INSTANCE_ID' && this.#standing.isCurrent(asked)) this.#fail(new MusterError(error));
     return reaction;
@@ -306,7 +306,7 @@ export class Membership {
       case 'proceed':
         break;
       case 'rejoin':
-        this.#rejoinIfStable('a heartbeat was answered REBALANCE_IN_PROGRESS');
+        this.#rejoinIn(asked, 'a heartbeat was answered REBALANCE_IN_PROGRESS');
         break;
       case 'reset-generation':
       case 'reset-member':
@@ -327,7 +327,7 @@ export class Membership {
   #onNotice(notice: Notice): void {
     if (notice.kind === 'coordinator') this.#heartbeats.soon();
     else if (notice.generationId < 0 || notice.generationId >= this.#standing.generation) {
-      this.#rejoinIfStable('the coordinator announced a rebalance');
+      this.#rejoinIn(this.#standing.identity, 'the coordinator announced a rebalance');
     }
   }
 
@@ -351,10 +351,14 @@ export class Membership {
     this.#lose('reset-generation', new MusterError('OWNERSHIP_LOST', detail));
   }
 
-  // kafka: outside Stable the round that is under way answers by itself.
-  #rejoinIfStable(reason: string): void {
+  /**
+   * Another round than the one that has led to this generation. Kafka's client waits for the next heartbeat where it is not stable yet;
+   * but while a SyncGroup is under way its assignment may have left before the other round began, and says nothing of it.
+   */
+  #rejoinIn(generation: MemberIdentity, reason: string): void {
     const { kind } = this.#standing.state;
-    if (kind === 'stable' || kind === 'installing') this.rejoin(reason);
+    const isIn = kind === 'syncing' || kind === 'installing' || kind === 'stable';
+    if (isIn && this.#standing.isCurrent(generation)) this.rejoin(reason);
   }
 
   #reset(what: 'reset-generation' | 'reset-member', error: ErrorName, asked: MemberIdentity): void {
