@@ -66,9 +66,9 @@ describe('topics', () => {
     await ok(...create, '--max-age', '1d', '--max-bytes', '1GiB');
     const same = ['--max-age', '24h', '--max-bytes', '1GiB', '--replicas', '1', '--duplicate-window', '2m'];
     await ok(...create, ...same, '--storage', 'file');
-    const other = await cli(...create, '--max-age', '7d', '--storage', 'memory', '--duplicate-window', '121s');
+    const other = await cli(...create, '--max-age', '36h', '--storage', 'memory', '--duplicate-window', '121s');
     expect(other.stderr).toContain(
-      `"${topic}" exists with other settings: --storage is file, not memory; --max-age is 1d, not 7d; --duplicate-window is 120000, not 121000 ms\nnothing was changed`,
+      `"${topic}" exists with other settings: --storage is file, not memory; --max-age is 1d, not 36h; --duplicate-window is 2m, not 121s\nnothing was changed`,
     );
     expect(other).toMatchObject({ code: 4, stdout: '' });
     await ok(...create, ...same);

@@ -3,7 +3,6 @@
  */
 
 import { StorageType } from 'nats';
-import { byteText, durationText } from './quantities.js';
 import type { Session } from './session.js';
 import { manager } from './stream-facts.js';
 
@@ -32,24 +31,36 @@ export async function streamSettings(session: Session, stream: string): Promise<
   };
 }
 
+const unitsMs = [
+  ['d', 86_400_000],
+  ['h', 3_600_000],
+  ['m', 60_000],
+  ['s', 1_000],
+  ['ms', 1],
+] as const;
+
+/** @returns such as `36h`: what is compared is not rounded */
+function exactly(ms: number): string {
+  const [unit, unitMs] = unitsMs.find(([, each]) => Number.isInteger(ms / each)) ?? ['ms', 1];
+  return `${ms / unitMs}${unit}`;
+}
+
 type Value = number | string;
 const plain = (value: Value) => String(value);
-/** Key, flag, how a person reads it, and its unit. */
+/** Key, flag, and how a person reads it. */
 const settings = [
-  ['replicas', '--replicas', plain, ''],
-  ['storage', '--storage', plain, ''],
-  ['maxAge', '--max-age', (ms: Value) => (ms === 0 ? 'never' : durationText(Number(ms))), ' ms'],
-  ['maxBytes', '--max-bytes', (bytes: Value) => (bytes === 0 ? 'no limit' : byteText(Number(bytes))), ' bytes'],
-  ['duplicateWindow', '--duplicate-window', (ms: Value) => durationText(Number(ms)), ' ms'],
+  ['replicas', '--replicas', plain],
+  ['storage', '--storage', plain],
+  ['maxAge', '--max-age', (ms: Value) => (ms === 0 ? 'never' : exactly(Number(ms)))],
+  ['maxBytes', '--max-bytes', (bytes: Value) => (bytes === 0 ? 'no limit' : `${bytes} bytes`)],
+  ['duplicateWindow', '--duplicate-window', (ms: Value) => exactly(Number(ms))],
 ] as const;
 
 /** @returns for each setting that is asked for and differs, both values; such as `--storage is file, not memory` */
 export function differencesOf(has: Required<StreamSettings>, wanted: StreamSettings): string[] {
-  return settings.flatMap(([key, flag, textOf, unit]) => {
+  return settings.flatMap(([key, flag, textOf]) => {
     const want = wanted[key];
     if (want === undefined || want === has[key]) return [];
-    const [is, not] = [textOf(has[key]), textOf(want)];
-    // Rounded for people they may look alike.
-    return [is === not ? `${flag} is ${has[key]}, not ${want}${unit}` : `${flag} is ${is}, not ${not}`];
+    return [`${flag} is ${textOf(has[key])}, not ${textOf(want)}`];
   });
 }
