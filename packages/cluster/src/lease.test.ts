@@ -199,6 +199,32 @@ describe('the lease of a node', () => {
     expect(lease()?.state).toBe('dead');
   });
 
+  test('is over where its first write may have landed and another process stands there: a mark may have been in between (O4)', async () => {
+    const { clock, store, make, finish, lease, mark } = scene();
+    store.failNextWrite({ kind: 'ack-lost' }, 'a');
+    const acquiring = make('a-1').acquire(answersNo);
+    const settled = expect(acquiring).rejects.toThrow(IncarnationOver);
+    await clock.advance(10);
+    await mark();
+    const second = make('a-2', 'second');
+    await finish(second.acquire(answersNo));
+    await second.change('left');
+    await finish(acquiring.catch(() => {}));
+    await settled;
+    expect(lease()).toMatchObject({ incarnation: 'a-2', state: 'left' });
+  });
+
+  test('goes on where its first write was lost and the one before it was marked meanwhile', async () => {
+    const { clock, store, make, finish, lease, mark } = scene();
+    await finish(make('a-1', 'second').acquire(answersNo));
+    store.failNextWrite({ kind: 'lost' }, 'a');
+    const acquiring = make('a-2').acquire(answersNo);
+    await clock.advance(10);
+    await mark();
+    await finish(acquiring);
+    expect(lease()).toMatchObject({ incarnation: 'a-2', state: 'alive' });
+  });
+
   test('asks nobody whether a node that has left or is dead still answers', async () => {
     const { make, finish, mark, lease } = scene();
     await finish(make('a-1').acquire(answersNo));

@@ -29,7 +29,7 @@ export class NodeIdInUse extends Error {
   override readonly name = 'NodeIdInUse';
 }
 
-/** This incarnation has been marked dead before it was a member: the process starts another, or is started again. */
+/** This incarnation is over before it was a member, or may be: the process starts another, or is started again. */
 export class IncarnationOver extends Error {
   override readonly name = 'IncarnationOver';
 }
@@ -74,10 +74,18 @@ export class NodeLease {
    * @throws LeaseStoreUnavailable where the key could not be read and written for some time
    */
   async acquire(isAnswering: (incarnation: Incarnation) => Promise<boolean>): Promise<void> {
+    /** Whose place our last write would have taken, where it is not known to have failed. */
+    let unsureOver: { readonly incarnation: Incarnation | undefined } | undefined;
     await patiently(this.#clock, ACQUIRE_PATIENCE_MS, async () => {
       const existing = await this.#store.read(leaseKey(this.node));
       const holder = existing?.value === undefined ? undefined : decodeLease(existing.value);
       const isOther = holder !== undefined && holder.incarnation !== this.incarnation;
+      // O4: whoever else stands there now may have come after our own write and a mark on it, which is never taken back.
+      if (isOther && unsureOver !== undefined && unsureOver.incarnation !== holder.incarnation) {
+        throw new IncarnationOver(
+          `another process has taken node ${this.node} over before this one had started: start it again`,
+        );
+      }
       const mayLive = holder?.state === 'alive' || holder?.state === 'draining';
       if (isOther && mayLive && (await isAnswering(holder.incarnation))) {
         throw new NodeIdInUse(`node id ${this.node} is in use by a running process: give this node another --id`);
@@ -90,6 +98,7 @@ export class NodeLease {
       }
       this.#revision = existing?.revision ?? 0;
       const outcome = await this.#write();
+      unsureOver = outcome.kind === 'unknown' ? { incarnation: holder?.incarnation } : unsureOver;
       // Refused or unknown: another process of this id, or our own write without its acknowledgement; the next look tells.
       if (outcome.kind !== 'written') throw new LeaseStoreUnavailable(`the lease of ${this.node} was not written`);
     });
