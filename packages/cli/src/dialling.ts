@@ -8,6 +8,8 @@ import { type Connection, requireFiles } from './connection.js';
 
 /** A single server gets no more than a node gives it: others may answer. */
 const DIAL_TIMEOUT_MS = 2_000;
+/** Of one server the client knows better than the time why it does not answer. */
+const REASON_MS = 250;
 
 /** @returns a connection; throws CliError for a file that is wrong, NatsConnectError */
 export async function dial({ nats, timeoutMs }: Connection): Promise<NatsConnection> {
@@ -18,7 +20,7 @@ export async function dial({ nats, timeoutMs }: Connection): Promise<NatsConnect
     timer = setTimeout(() => {
       const where = nats.servers.join(', ');
       reject(new NatsConnectError('UNREACHABLE', `no NATS server answers at ${where}: none within ${timeoutMs} ms`));
-    }, timeoutMs);
+    }, timeoutMs + REASON_MS);
   });
   try {
     return await Promise.race([dialling, late]);
