@@ -4,10 +4,10 @@
 
 import { ensureLogStreams, JetStreamLogStore, type LogPlacement, logStreamName, SystemClock } from '@muster/nats';
 import type { NatsServerHandle } from '@muster/nats-server';
-import { logId, Subjects } from '@muster/protocol';
+import { logId, partition, Subjects } from '@muster/protocol';
 import { connect, type NatsConnection } from 'nats';
 import type { LogWorld } from './log-store.js';
-import { Connections } from './nats-world.js';
+import { Connections, IMPOSSIBLE, until } from './nats-world.js';
 
 let clusters = 0;
 
@@ -25,7 +25,14 @@ export async function natsLogWorld(handle: NatsServerHandle): Promise<LogWorld> 
   await ensureLogStreams(operator, { ...placement, replicas });
   const stream = logStreamName(placement, 0);
   return {
-    open: async (name) => new JetStreamLogStore(await connections.connect(name), placement),
+    open: async (name) => {
+      const store = new JetStreamLogStore(await connections.connect(name), placement);
+      // One partition of each stream; as in the world of leases.
+      for (const at of [0, 1].map(partition)) {
+        await until(async () => (await store.append(at, new Uint8Array(1), IMPOSSIBLE)).kind === 'refused');
+      }
+      return store;
+    },
     limit: async (bytes) => {
       const manager = await operator.jetstreamManager();
       const { config, state } = await manager.streams.info(stream);

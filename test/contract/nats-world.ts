@@ -13,9 +13,9 @@ import type { LeaseWorld } from './lease-store.js';
 
 const PATIENCE_MS = 60_000;
 
-export async function until(condition: () => boolean): Promise<void> {
+export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
   const giveUpAt = performance.now() + PATIENCE_MS;
-  while (!condition()) {
+  while (!(await condition())) {
     if (performance.now() > giveUpAt) throw new Error('the condition did not come true in time');
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
@@ -157,6 +157,8 @@ export async function natsBusWorld(handle: NatsServerHandle): Promise<BusWorld> 
   };
 }
 
+/** No stream of a test gets that far. */
+export const IMPOSSIBLE = 999_999_999;
 let buckets = 0;
 
 export async function natsLeaseWorld(handle: NatsServerHandle): Promise<LeaseWorld> {
@@ -166,7 +168,12 @@ export async function natsLeaseWorld(handle: NatsServerHandle): Promise<LeaseWor
   const cluster = `contract${buckets}`;
   const replicas = handle.servers.length;
   return {
-    open: async (name) => openLeaseStore(await connections.connect(name), { cluster, replicas }),
+    open: async (name) => {
+      const store = await openLeaseStore(await connections.connect(name), { cluster, replicas });
+      // A server that does not know the stream yet answers for it, and nobody else does: a refusal comes from the stream itself.
+      await until(async () => (await store.write('probe', new Uint8Array(0), IMPOSSIBLE)).kind === 'refused');
+      return store;
+    },
     remove: async (key) => {
       const kv = await operator.jetstream().views.kv(`MUSTER_${cluster}`, { bindOnly: true });
       await kv.delete(key);
