@@ -324,6 +324,7 @@ describe('administration', () => {
     const workers = new Workers(cluster.newGroup(), topic);
     await workers.start(['a', 'b']);
     const resting = Array.from({ length: 20 }, () => cluster.newGroup());
+    await cluster.untilOwned();
     expect(new Set(resting.map((group) => cluster.ownerOf(group))).size).toBe(3);
     for (const group of resting) {
       // Nothing was sent to the topic: no offset of it would pass the check.

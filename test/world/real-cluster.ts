@@ -168,12 +168,20 @@ export class RealCluster {
     return owners[0] ?? '';
   }
 
+  /** Waits for a moment in which every partition has an owner. @returns one of them */
+  async anyOwner(): Promise<string> {
+    await this.untilOwned();
+    return this.ownerOf(this.newGroup());
+  }
+
   /** @returns the name of a new group, coordinated by `node` where one is given */
   newGroup(node?: string): GroupId {
     for (let tries = 0; tries < 1_000; tries += 1) {
       this.#groups += 1;
       const group = groupId(`group-${this.#groups}`);
-      if (node === undefined || this.ownerOf(group) === node) return group;
+      // Partitions may be on their way to a node that has just come: of those nobody is the owner for a moment.
+      const owners = this.owners()[partitionOf(group, this.partitionCount)] ?? [];
+      if (node === undefined || (owners.length === 1 && owners[0] === node)) return group;
     }
     throw new Error(`${node} owns nothing: ${JSON.stringify(this.owners())}`);
   }
